@@ -1,0 +1,82 @@
+"""Weights by hub id or local folder: what they are, and one sentence when they cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import xxhash
+
+from features.card import FeatureError
+
+T = TypeVar("T")
+
+
+def is_local(pretrained: str) -> bool:
+    """Whether `pretrained` names a folder on this machine rather than a hub id."""
+    return Path(pretrained).is_dir()
+
+
+def check_path(pretrained: str) -> None:
+    """Refuse what looks like a path but is no folder, before a hub is asked for it."""
+    looks_local = pretrained.startswith((".", "/", "~")) or "\\" in pretrained or pretrained.count("/") > 1
+    if looks_local and not is_local(pretrained):
+        raise FeatureError(f"There is no folder '{pretrained}' to load weights from (--pretrained).")
+
+
+def folder_digest(folder: str | Path) -> str:
+    """xxh3-128 (hex) over names and contents of the model files in a folder, wherever the folder lies.
+
+    Files that cannot change a vector (documentation, hidden files) are left out.
+    """
+    digest = xxhash.xxh3_128()
+    root = Path(folder)
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        relative = path.relative_to(root)
+        if path.suffix.lower() == ".md" or any(part.startswith((".", "__pycache__")) for part in relative.parts):
+            continue
+        digest.update(relative.as_posix().encode() + b"\0")
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def describe(pretrained: str, revision: str | None, resolved: str | None = None) -> dict[str, Any]:
+    """What goes into an encoder's identity: a content digest for a folder, id and revision for a hub.
+
+    `resolved` is the commit that the library found behind the id, when it tells.
+    """
+    if is_local(pretrained):
+        return {"digest": folder_digest(pretrained)}
+    return {"id": pretrained, "revision": resolved or revision}
+
+
+def quiet_transformers() -> str:
+    """Keep transformers' own loading bars off standard error; returns its major version.
+
+    The major version belongs into an image encoder's identity: between 4 and 5 the processors of the same
+    name changed how they resize.
+    """
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers.__version__.split(".")[0]
+
+
+def loading(model: str, pretrained: str, load: Callable[[], T]) -> T:
+    """`load()`, with any failure of a library's loader turned into one `FeatureError` sentence."""
+    check_path(pretrained)
+    try:
+        return load()
+    except (ImportError, FeatureError):
+        raise
+    except Exception as error:
+        cause = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        where = "folder" if is_local(pretrained) else "hub id"
+        raise FeatureError(
+            f"The weights of '{model}' could not be loaded from the {where} '{pretrained}' ({cause}); "
+            "give a local folder or another id with --pretrained."
+        ) from error

@@ -1,0 +1,83 @@
+"""`crisis data make|stats`: the sample corpus, and what a dataset holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import options as o
+
+app = typer.Typer(help="Draw the sample corpus; count a dataset.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("make")
+def make(
+    output: Annotated[Path, typer.Option(help="The folder to draw into; new, or the same sample.")],
+    posts: Annotated[int, typer.Option(min=20, help="How many posts.")] = 1200,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another corpus.")] = 0,
+    json: o.Json = False,
+) -> None:
+    """Draw a corpus of CrisisMMD's shape: invented events, rendered photos, templated tweets, splits."""
+    from pipeline.sample import make_sample
+
+    summary = make_sample(output, posts=posts, seed=seed)
+    if json:
+        o.print_json(
+            {"output": str(output.resolve()), "posts": summary.posts, "seed": seed, "damaged": dict(summary.damaged)}
+        )
+        return
+    print(f"{output.resolve()}: {summary.posts:,} posts; damaged on purpose:")
+    for post, what in summary.damaged.items():
+        print(f"  {post}: {what}")
+
+
+@app.command("stats")
+def stats(
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    name: o.Name = None,
+    text_column: o.TextColumn = None,
+    image_column: o.ImageColumn = None,
+    label_column: o.LabelColumn = None,
+    group_column: o.GroupColumn = None,
+    event_column: o.EventColumn = None,
+    id_column: o.IdColumn = None,
+    split_column: o.SplitColumn = None,
+    cache: o.Cache = o.CACHE,
+    json: o.Json = False,
+) -> None:
+    """Count posts, labels per modality, agreement of text and image labels, and splits."""
+    from pipeline.datasets import open_dataset
+    from pipeline.datasets.table import Columns
+    from pipeline.stats import dataset_stats
+
+    columns = Columns(text_column, image_column, label_column, group_column, event_column, id_column, split_column)
+    found = dataset_stats(open_dataset(dataset, data, columns, name=name, artifacts=cache.parent))
+    if json:
+        o.print_json(found)
+    else:
+        _print_stats(found)
+
+
+def _print_stats(found: dict[str, Any]) -> None:
+    print(f"{found['posts']:,} posts in {found['groups']:,} groups (tweets)")
+    for event, count in found["events"].items():
+        print(f"  {event}: {count:,}")
+    for task, by_modality in found["labels"].items():
+        print(f"\n{task}")
+        classes = sorted({name for counts in by_modality.values() for name in counts})
+        rows = [[name, *(f"{counts.get(name, 0):,}" for counts in by_modality.values())] for name in classes]
+        o.print_table(["class", *by_modality], rows)
+    for task, by_event in found["agreement"].items():
+        print(f"\n{task}: do text and image labels agree?")
+        rows = [[e, f"{c['concordant']:,}", f"{c['discordant']:,}"] for e, c in by_event.items()]
+        o.print_table(["event", "concordant", "discordant"], rows)
+    for split_set, by_task in found["splits"].items():
+        print(f"\nsplit set {split_set}")
+        rows = [
+            [task, *(f"{sum(by_split[split].values()):,}" for split in by_split)] for task, by_split in by_task.items()
+        ]
+        header = ["task", *next(iter(by_task.values()), {})]
+        o.print_table(header, rows)

@@ -1,0 +1,128 @@
+"""`crisis extract`: stage one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import options as o
+
+if TYPE_CHECKING:
+    from pipeline.extract import Extracted
+
+SHOWN_BAD = 10
+
+
+def extract(
+    model: Annotated[str, typer.Option(help="The encoder; `crisis models` lists them.")] = "clip",
+    pretrained: Annotated[str | None, typer.Option(help="Weights: a hub id or a local folder.")] = None,
+    revision: Annotated[str | None, typer.Option(help="The hub's revision of the weights.")] = None,
+    dataset: o.Dataset = None,
+    data: o.Data = None,
+    name: o.Name = None,
+    text_column: o.TextColumn = None,
+    image_column: o.ImageColumn = None,
+    label_column: o.LabelColumn = None,
+    group_column: o.GroupColumn = None,
+    event_column: o.EventColumn = None,
+    id_column: o.IdColumn = None,
+    split_column: o.SplitColumn = None,
+    cache: o.Cache = o.CACHE,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
+    cleaner: Annotated[str, typer.Option(help="The text cleaner.")] = "raw",
+    batch_size: Annotated[int, typer.Option(help="Inputs per forward pass.")] = 32,
+    num_workers: Annotated[int, typer.Option(help="Threads that read and decode photos.")] = 2,
+    overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
+    on_error: Annotated[str, typer.Option(help="A bad photo: skip, stop, or blank (a white photo).")] = "skip",
+    limit: o.Limit = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Run a frozen encoder over a dataset once and keep what it says in the cache.
+
+    Only what is missing or changed is computed, so run it again after an interruption or when the
+    dataset grew. Exit code 3: done, but some rows were bad (listed with their reasons).
+    """
+    from pipeline.log import set_quiet
+
+    set_quiet(quiet)
+    columns = (text_column, image_column, label_column, group_column, event_column, id_column, split_column)
+    result = run_extraction(
+        dataset=dataset,
+        data=data,
+        name=name,
+        columns=columns,
+        model=model,
+        pretrained=pretrained,
+        revision=revision,
+        cache=cache,
+        device=device,
+        limit=limit,
+        settings={
+            "precision": precision,
+            "cleaner": cleaner,
+            "batch_size": batch_size,
+            "num_workers": num_workers,
+            "overwrite": overwrite,
+            "on_error": on_error,
+        },
+    )
+    if json:
+        o.print_json(result.as_json())
+    else:
+        print_result(result)
+    if result.interrupted:
+        raise typer.Exit(130)
+    if result.bad:
+        raise typer.Exit(3)
+
+
+def run_extraction(
+    *,
+    dataset: str | None,
+    data: Path | None,
+    name: str | None,
+    columns: tuple[str | None, ...],
+    model: str,
+    pretrained: str | None,
+    revision: str | None,
+    cache: Path,
+    device: str,
+    limit: int | None,
+    settings: dict[str, object],
+) -> Extracted:
+    """Open the dataset, load the encoder, extract; cheap checks first, so that a typo costs no model load."""
+    from features import card, load
+    from features.device import choose_device
+    from pipeline import extract as stage
+    from pipeline.datasets import open_dataset
+    from pipeline.datasets.table import Columns
+    from pipeline.log import say
+
+    declared = card(model)
+    chosen = stage.Options(**settings)  # type: ignore[arg-type]
+    posts = open_dataset(dataset, data, Columns(*columns), name=name, artifacts=cache.parent).head(limit)
+    where = "cpu" if declared.extra is None else choose_device(device)
+    weights = pretrained or declared.pretrained
+    said = f", weights {weights}" if weights else ""
+    say(f"Model: {model}{said}, {chosen.precision} on {where}; texts as they are ({chosen.cleaner})")
+    encoder = load(declared, pretrained=pretrained, revision=revision, device=where, precision=chosen.precision)
+    return stage.extract(posts, declared, encoder, cache, chosen, o.command_line())
+
+
+def print_result(result: Extracted) -> None:
+    """A few lines for people: where the file is, what was done, and every kind of bad row."""
+    encoded = " and ".join(f"{count:,} {modality}s" for modality, count in result.encoded.items())
+    print(f"{result.file}")
+    print(f"  {result.rows:,} posts, {result.ok:,} ok; encoded {encoded} in {result.seconds:.1f} s")
+    if result.reused:
+        print(f"  {result.reused:,} posts reused from the cache")
+    for reason, count in result.bad.items():
+        named = [post for post, why in result.bad_posts if why == reason]
+        more = f", and {count - SHOWN_BAD:,} more" if count > SHOWN_BAD else ""
+        print(f"  {count:,} {reason}: {', '.join(named[:SHOWN_BAD])}{more}")
+    if result.interrupted:
+        print("  stopped before the end; run the same command again to go on")

@@ -1,0 +1,53 @@
+"""Flags that several commands share, under the ecosystem's names."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Dataset = Annotated[str | None, typer.Option(help="crisismmd, table or sample; guessed from --data if left out.")]
+Data = Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")]
+Name = Annotated[str | None, typer.Option(help="The dataset's name in the cache, if not the usual one.")]
+TextColumn = Annotated[str | None, typer.Option(help="Table: the column with the text.")]
+ImageColumn = Annotated[str | None, typer.Option(help="Table: the column with image paths relative to the file.")]
+LabelColumn = Annotated[str | None, typer.Option(help="Table: the column with the label.")]
+GroupColumn = Annotated[str | None, typer.Option(help="Table: posts with an equal value are never split apart.")]
+EventColumn = Annotated[str | None, typer.Option(help="Table: the column with the event.")]
+IdColumn = Annotated[str | None, typer.Option(help="Table: the column with the post id.")]
+SplitColumn = Annotated[str | None, typer.Option(help="Table: the column that says train, dev or test.")]
+Cache = Annotated[Path, typer.Option("--cache", help="The folder of the feature cache.")]
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on standard error.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N posts.")]
+
+CACHE = Path("artifacts/cache")
+RUNS = Path("artifacts/runs")
+
+
+def command_line() -> str:
+    """The command as it was typed, for a file's provenance."""
+    return shlex.join(["crisis", *sys.argv[1:]])
+
+
+def print_json(content: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(content, ensure_ascii=False))
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Columns aligned by width; all but the first column to the right when they hold numbers."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    numeric = [
+        all(row[column][:1].isdigit() or row[column] in ("", "-") for row in rows) for column in range(len(header))
+    ]
+    for line in [header, ["-" * width for width in widths], *rows]:
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        print("  ".join(cells).rstrip())

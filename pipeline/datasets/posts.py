@@ -1,0 +1,73 @@
+"""A dataset in memory: one row per post, in columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Posts:
+    """The posts of one dataset; every list has one entry per post.
+
+    `name` is the dataset's folder in the cache. `images` are paths relative to `root` ("" where a post
+    has none). `events` and `dates` may be empty strings. `labels[source][modality]` holds raw labels as
+    annotated ("" where there is none); modality is "text", "image" or "pair". `origin` says in words where the
+    posts came from, `notes` what a user should know about them, and `flags` the command-line flags that name them.
+    """
+
+    name: str
+    root: Path
+    ids: Sequence[str]
+    groups: Sequence[str]
+    texts: Sequence[str]
+    images: Sequence[str]
+    events: Sequence[str]
+    labels: Mapping[str, Mapping[str, Sequence[str]]]
+    origin: str
+    image_folders: tuple[Path, ...] = ()
+    splits: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
+    dates: Sequence[str] = field(default=())
+    flags: str = ""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Post id to row."""
+        return {post: row for row, post in enumerate(self.ids)}
+
+    @cached_property
+    def _allowed(self) -> tuple[str, ...]:
+        folders = (self.root, *self.image_folders)
+        return tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
+
+    def image_file(self, image: str) -> str | None:
+        """The file of an entry of `images`, or None when it lies outside the dataset's folder.
+
+        Neither an absolute path, nor "..", nor a link can lead out of it.
+        """
+        real = os.path.realpath(os.path.join(self.root, image))
+        return real if real.startswith(self._allowed) else None
+
+    def head(self, limit: int | None) -> Posts:
+        """The first `limit` posts (all of them for None)."""
+        if limit is None or limit >= len(self):
+            return self
+        cut = slice(0, limit)
+        return replace(
+            self,
+            ids=self.ids[cut],
+            groups=self.groups[cut],
+            texts=self.texts[cut],
+            images=self.images[cut],
+            events=self.events[cut],
+            labels={s: {m: column[cut] for m, column in by.items()} for s, by in self.labels.items()},
+            splits=self.splits[cut],
+            dates=self.dates[cut],
+        )

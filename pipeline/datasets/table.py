@@ -1,0 +1,149 @@
+"""Any table of posts (CSV, TSV, Parquet, JSON Lines) with text and/or image columns (D7, D8)."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.datasets.posts import Posts
+from pipeline.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pandas
+
+_GUESSES = {"text": ("text", "tweet_text"), "image": ("image_path", "image"), "label": ("label",)}
+_ID_GUESSES = ("post_id", "id")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds what; None means: the usual name if the table has it, else nothing."""
+
+    text: str | None = None
+    image: str | None = None
+    label: str | None = None
+    group: str | None = None
+    event: str | None = None
+    id: str | None = None
+    split: str | None = None
+
+
+def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
+    """One row of the table is one post; image paths are relative to the table's folder.
+
+    Ids that repeat are numbered ("ID#2"). Without a group column, posts that share a photo or a text are
+    one group, so that no split can put them on both sides. Raises `UsageError` for a column that is not there.
+    """
+    frame = _read(path)
+    if frame.empty:
+        raise DataError(f"'{path}' holds no rows.")
+    have = list(frame.columns)
+
+    def column(role: str, named: str | None) -> list[str] | None:
+        if named is not None and named not in have:
+            raise UsageError(f"'{path.name}' has no column '{named}' (--{role}-column); it has {', '.join(have)}.")
+        chosen = named or next((guess for guess in _GUESSES.get(role, ()) if guess in have), None)
+        return None if chosen is None else frame[chosen].tolist()
+
+    texts, images = column("text", columns.text), column("image", columns.image)
+    if texts is None and images is None:
+        raise UsageError(
+            f"'{path.name}' has neither a text nor an image column; name one with --text-column or "
+            f"--image-column: it has {', '.join(have)}."
+        )
+    count = len(frame)
+    empty = [""] * count
+    labels = column("label", columns.label)
+    groups = column("group", columns.group)
+    ids, note = _ids(column("id", columns.id or next((g for g in _ID_GUESSES if g in have), None)), count)
+    return Posts(
+        name=name or _slug(path),
+        root=path.parent,
+        ids=ids,
+        groups=groups or _shared_groups(texts or empty, images or empty),
+        texts=texts or empty,
+        images=images or empty,
+        events=column("event", columns.event) or empty,
+        labels={} if labels is None else {columns.label or "label": {"pair": labels}},
+        origin=f"table {path}",
+        splits=column("split", columns.split) or (),
+        notes=(note,) if note else (),
+    )
+
+
+def _read(path: Path) -> pandas.DataFrame:
+    """Every cell as text, "" for a missing one; integers keep all their digits."""
+    import pandas
+
+    if not path.is_file():
+        raise UsageError(f"There is no table '{path}' (--data).")
+    suffix = path.suffix.lower()
+    text = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+    try:
+        if suffix == ".csv":
+            return pandas.read_csv(path, **text)
+        if suffix == ".tsv":
+            return pandas.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, **text)
+        if suffix in (".jsonl", ".ndjson"):
+            return _as_text(pandas.read_json(path, lines=True, dtype=False, convert_dates=False))
+        if suffix == ".parquet":
+            return _as_text(pandas.read_parquet(path, dtype_backend="pyarrow"))
+    except (ValueError, OSError) as error:
+        cause = str(error).strip().splitlines()[0][:160]
+        raise DataError(f"'{path}' could not be read as {suffix[1:].upper()}: {cause}.") from error
+    raise UsageError(f"'{path.name}' is no table that can be read: use .csv, .tsv, .parquet or .jsonl.")
+
+
+def _as_text(frame: pandas.DataFrame) -> pandas.DataFrame:
+    import pandas
+
+    def cell(value: object) -> str:
+        if value is None or value is pandas.NA or value != value:
+            return ""
+        return str(value)
+
+    return pandas.DataFrame({str(c): [cell(v) for v in frame[c].tolist()] for c in frame.columns}, dtype=object)
+
+
+def _ids(given: Sequence[str] | None, count: int) -> tuple[list[str], str]:
+    """Unique post ids: the given ones with repeats numbered, or the row numbers."""
+    if given is None:
+        return [f"row-{row}" for row in range(1, count + 1)], ""
+    seen: dict[str, int] = {}
+    ids = []
+    for post in given:
+        seen[post] = seen.get(post, 0) + 1
+        ids.append(post if seen[post] == 1 else f"{post}#{seen[post]}")
+    repeated = count - len(seen)
+    return ids, f"{repeated} ids repeat and were numbered (ID#2, ID#3, ...)" if repeated else ""
+
+
+def _shared_groups(texts: Sequence[str], images: Sequence[str]) -> list[str]:
+    """Connected components of posts under "same text" and "same photo"; a component's name is its first row."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(texts)
+    node: dict[tuple[str, str], int] = {}
+    ends: list[tuple[int, int]] = []
+    for row, keys in enumerate(zip(texts, images, strict=True)):
+        for kind, key in zip(("text", "image"), keys, strict=True):
+            if key:
+                ends.append((row, node.setdefault((kind, key), count + len(node))))
+    size = count + len(node)
+    links = np.array(ends, dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(size, size))
+    component = connected_components(graph, directed=False)[1][:count]
+    first: dict[int, int] = {}
+    return [f"group-{first.setdefault(int(c), row) + 1}" for row, c in enumerate(component)]
+
+
+def _slug(path: Path) -> str:
+    """A folder name for the cache from the table's own and its folder's name."""
+    words = f"{path.resolve().parent.name}-{path.stem}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", words).strip("._") or "table"

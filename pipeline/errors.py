@@ -1,0 +1,19 @@
+"""The pipeline's own errors; the command line prints the message as one sentence and picks the exit code."""
+
+from __future__ import annotations
+
+
+class CrisisError(Exception):
+    """Something failed (exit code 1); the message says what is wrong and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(CrisisError):
+    """The command was used wrongly: a flag, a column, a name that does not exist (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(CrisisError):
+    """The data on disk is not what it should be."""

@@ -1,0 +1,152 @@
+"""Stage two's reading: the cached views a head trains on, aligned with the posts, never stale, never in part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache import CacheError, FeatureFile, Status
+from features import CARDS, card
+from pipeline.datasets.posts import Posts
+from pipeline.errors import CrisisError, UsageError
+from pipeline.inputs import inputs_of
+from pipeline.plan import changed_inputs
+
+USABLE = (Status.OK, Status.BLANK)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One view of one cache file. `label` names it in results: model, short fingerprint and view."""
+
+    modality: str
+    model: str
+    view: str
+    path: Path
+
+    @property
+    def label(self) -> str:
+        return f"{self.path.stem}:{self.view}"
+
+
+@dataclass(frozen=True)
+class Views:
+    """`arrays[modality]` [n, D] and `usable` bool [n], aligned with the posts asked for; `left_out` counts the
+    posts that are not usable, per reason; `fingerprints` has the full fingerprint per modality.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    usable: np.ndarray
+    left_out: Mapping[str, int]
+    reasons: np.ndarray
+    fingerprints: Mapping[str, str]
+
+
+def find_sources(posts: Posts, cache: Path, image: str | None, text: str | None) -> list[Source]:
+    """The sources of `--image` and `--text` (MODEL, MODEL@FINGERPRINT, with :VIEW if not the default view).
+
+    Raises `UsageError` with the command to run when a model has no features of this dataset.
+    """
+    wanted = (("image", image), ("text", text))
+    return [_find(posts, cache, modality, spec) for modality, spec in wanted if spec is not None]
+
+
+def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:
+    name, _, view = spec.partition(":")
+    model, _, mark = name.partition("@")
+    declared = card(model)
+    if modality not in declared.modalities:
+        raise UsageError(
+            f"The model '{model}' has no {modality} features (it reads {' and '.join(declared.modalities)})."
+        )
+    files = sorted((cache / posts.name).glob(f"{model}@{mark}*.h5"))
+    unsealed = sorted((cache / posts.name).glob(f"{model}@{mark}*.h5.parts"))
+    command = f"crisis extract --model {model} {posts.flags} --cache {cache}"
+    if not files and unsealed:
+        raise UsageError(f"The extraction of '{spec}' over '{posts.name}' is not finished; go on with: {command}")
+    if not files:
+        raise UsageError(f"There are no '{spec}' features of '{posts.name}' in {cache}; run: {command}")
+    if len(files) > 1:
+        known = ", ".join(path.stem for path in files)
+        raise UsageError(f"There are several '{model}' caches of '{posts.name}': {known}; name one of them.")
+    return Source(modality, model, view or declared.default_views[modality], files[0])
+
+
+def default_models(posts: Posts, cache: Path, modalities: Sequence[str]) -> dict[str, str]:
+    """A cached model per modality when the user named none: one model for all before two, in the table's order
+    with `clip` first. Raises `UsageError` with the command to run when there is none.
+    """
+    stems = {path.stem.split("@")[0] for path in (cache / posts.name).glob("*@*.h5")}
+    order = sorted(CARDS, key=lambda name: name != "clip")
+    cached = [name for name in order if name in stems]
+    for name in cached:
+        if set(modalities) <= set(CARDS[name].modalities):
+            return dict.fromkeys(modalities, name)
+    chosen = {m: next((name for name in cached if m in CARDS[name].modalities), None) for m in modalities}
+    for modality, model in chosen.items():
+        if model is None:
+            first = "classic" if posts.name == "sample" else "clip"
+            raise UsageError(
+                f"There are no {modality} features of '{posts.name}' in {cache}; run: "
+                f"crisis extract --model {first} {posts.flags} --cache {cache}"
+            )
+    return {modality: str(model) for modality, model in chosen.items()}
+
+
+def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> Views:
+    """The views of the posts `wanted` (int64 [n]), in the stored dtype, checked against checksums.
+
+    Raises `CrisisError` with the command that mends it when posts are missing from a file or a text or
+    photo changed since; photos that are no longer there are not missed.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    fingerprints: dict[str, str] = {}
+    usable = np.ones(len(wanted), dtype=bool)
+    reasons = np.zeros(len(wanted), dtype=np.uint8)
+    for source in sources:
+        with FeatureFile.open(source.path) as file:
+            _check_view(file, source)
+            rows = np.asarray(file.rows_of([posts.ids[post] for post in wanted]), dtype=np.int64)
+            _check_fresh(posts, file, source, rows, wanted)
+            status = file.status_of(source.modality)[rows]
+            good = np.isin(status, USABLE)
+            reasons[usable & ~good] = status[usable & ~good]
+            usable &= good
+            arrays[source.modality] = file.take(f"{source.view}", rows, verify=True)
+            fingerprints[source.modality] = file.fingerprint
+    left_out = Counter(Status(int(code)).reason for code in reasons[~usable])
+    return Views(arrays, usable, dict(left_out), reasons, fingerprints)
+
+
+def _check_view(file: FeatureFile, source: Source) -> None:
+    if source.view not in file.views:
+        have = ", ".join(name for name in file.views if name.startswith(source.modality))
+        raise UsageError(f"{source.path.name} has no view '{source.view}'; it has {have}.")
+    if source.path.stem.split("@")[1] != file.fingerprint[:8]:
+        raise CacheError(
+            f"{source.path} holds the fingerprint {file.fingerprint[:8]}: it was renamed; extract it anew."
+        )
+
+
+def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarray, wanted: np.ndarray) -> None:
+    command = f"crisis extract --model {source.model} {posts.flags}"
+    absent = int((rows < 0).sum())
+    if absent:
+        raise CrisisError(
+            f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed; add them with: {command}"
+        )
+    inputs = inputs_of(posts, source.modality, lambda text: text)
+    look = np.arange(len(wanted))
+    if source.modality == "image":
+        # somebody else's cache may come without the photos: what is not here cannot have changed
+        look = np.array([i for i in look if inputs.stamp(int(wanted[i]))], dtype=np.int64)
+    stale = int(changed_inputs(posts, inputs, file, rows[look], wanted[look]).sum())
+    if stale:
+        raise CrisisError(
+            f"{stale} posts have another {source.modality} now than when {source.path.name} was made; "
+            f"bring it up to date with: {command}"
+        )
