@@ -19,6 +19,12 @@ class FeatureError(Exception):
     """An encoder cannot be had or cannot be used as asked; the message is one sentence."""
 
 
+class UnknownModel(FeatureError):
+    """A model was named that is not in the table."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True)
 class Card:
     """Declared metadata of one encoder family member; read without importing any model library.

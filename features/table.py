@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from features.card import PRECISIONS, Card, Encoder, FeatureError
+from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownModel
 
 _DECLARED = (
     Card(
@@ -67,9 +67,9 @@ CARDS: dict[str, Card] = {card.name: card for card in _DECLARED}
 
 
 def card(name: str) -> Card:
-    """The declared card of `name`; `FeatureError` names the known ones."""
+    """The declared card of `name`; `UnknownModel` names the known ones."""
     if name not in CARDS:
-        raise FeatureError(f"There is no model '{name}'; `crisis models` lists them: {', '.join(CARDS)}.")
+        raise UnknownModel(f"There is no model '{name}'; `crisis models` lists them: {', '.join(CARDS)}.")
     return CARDS[name]
 
 

@@ -29,19 +29,15 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of one of our own errors; None for any other, which is a bug and shows its traceback."""
-    from pipeline.errors import CrisisError
-
-    if isinstance(error, CrisisError):
-        return error.exit_code
     from cache import CacheError
     from classifiers import HeadError
     from features import FeatureError
+    from pipeline.errors import CrisisError
     from pipeline.sample import SampleError
 
-    if isinstance(error, OSError):
-        # a full disk, a folder that may not be written: the system's words name the cause and the file
-        return 1
-    return 1 if isinstance(error, (CacheError, HeadError, FeatureError, SampleError)) else None
+    # of an OSError (a full disk, a folder that may not be written) the system's words name cause and file
+    ours = (CrisisError, CacheError, HeadError, FeatureError, SampleError, OSError)
+    return getattr(error, "exit_code", 1) if isinstance(error, ours) else None
 
 
 if __name__ == "__main__":

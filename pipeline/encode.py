@@ -66,10 +66,9 @@ class WindowEncoder:
 
     def _copy(self, result: Rows, rows: np.ndarray, old: np.ndarray) -> None:
         cached = self._store.committed()
-        ids, groups = cached.id_list(), cached.group_list()
-        for position in old.tolist():
-            result.ids[position] = ids[rows[position]]
-            result.groups[position] = groups[rows[position]]
+        for names, column in ((result.ids, cached.ids), (result.groups, cached.groups)):
+            for position in old.tolist():
+                names[position] = column[rows[position]].decode()
         for name, array in result.views.items():
             array[old] = cached.take(name, rows[old])
         for modality in self.encoded:

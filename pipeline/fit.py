@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import classifiers
+from classifiers.params import training_dict
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.log import say
@@ -35,8 +36,12 @@ class Fitted:
     def warnings(self) -> list[str]:
         """What a reader of the figures must know: posts left out, and what the protocol cannot promise."""
         left_out = self.config["left_out"]
-        gone = f"{sum(left_out.values())} labelled posts are left out: {_words(left_out)}"
-        return ([gone] if left_out else []) + list(self.config["notes"])
+        said = [f"{sum(left_out.values())} labelled posts are left out: {_words(left_out)}"] if left_out else []
+        said += self.config["notes"]
+        test = self.evaluation["test"]
+        if test["macro_f1"]["mean"] <= test["majority_macro_f1"]:
+            said.append("on test this head is no better than always answering the majority class (macro-F1)")
+        return said
 
 
 def choose_sources(
@@ -135,6 +140,7 @@ def _config(
     fitted: Sequence[tuple[str, Any]],
 ) -> dict[str, Any]:
     """All that decides the result, as plain JSON values."""
+    model = fitted[0][1]
     return {
         "dataset": posts.name,
         "posts": len(posts),
@@ -143,7 +149,7 @@ def _config(
         "setting": protocol.setting,
         "split": protocol.split,
         "head": head,
-        "parameters": fitted[0][1].parameters,
+        "parameters": {**model.params, **training_dict(model.training)},
         "views": {source.modality: source.label for source in sources},
         "fingerprints": dict(views.fingerprints),
         "seeds": list(seeds),

@@ -110,12 +110,13 @@ def _as_text(frame: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _ids(given: Sequence[str] | None, count: int) -> tuple[list[str], str]:
-    """Unique post ids: the given ones with repeats numbered, or the row numbers."""
+    """Unique post ids: the given ones with repeats numbered, and row numbers where there is none."""
     if given is None:
         return [f"row-{row}" for row in range(1, count + 1)], ""
     seen: dict[str, int] = {}
     ids = []
-    for post in given:
+    for row, post in enumerate(given, start=1):
+        post = post or f"row-{row}"
         seen[post] = seen.get(post, 0) + 1
         ids.append(post if seen[post] == 1 else f"{post}#{seen[post]}")
     repeated = count - len(seen)

@@ -1,0 +1,32 @@
+"""The feature cache: one file per dataset and encoder that survives kills, names its rotten rows and is never stale."""
+
+from __future__ import annotations
+
+from cache.captions import Captions
+from cache.catalog import Info, describe, drop, list_files, merge, verify
+from cache.errors import CacheBusy, CacheDamaged, CacheError
+from cache.integrity import Damage, Report
+from cache.reader import FeatureFile
+from cache.rows import Rows, Status
+from cache.schema import ViewSpec
+from cache.writer import FeatureWriter
+
+__all__ = [
+    "CacheBusy",
+    "CacheDamaged",
+    "CacheError",
+    "Captions",
+    "Damage",
+    "FeatureFile",
+    "FeatureWriter",
+    "Info",
+    "Report",
+    "Rows",
+    "Status",
+    "ViewSpec",
+    "describe",
+    "drop",
+    "list_files",
+    "merge",
+    "verify",
+]

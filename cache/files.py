@@ -1,0 +1,88 @@
+"""Every change the cache makes on disk goes through these few functions.
+
+They are few so that a test can stand in for all of them and let each one fail, half-succeed or be the last thing a
+process ever did. Callers write ``files.write_at(...)``, never ``from cache.files import write_at``.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from cache.errors import CacheError
+
+Buffer = bytes | bytearray | memoryview
+
+
+def create(path: Path) -> int:
+    """Open a new file for writing; an existing one is refused, so nothing is ever truncated."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def write_at(descriptor: int, offset: int, data: Buffer) -> None:
+    """Write all of ``data`` at ``offset``, however many system calls it takes."""
+    left = memoryview(data).cast("B")
+    while len(left):
+        written = os.pwrite(descriptor, left, offset)
+        left, offset = left[written:], offset + written
+
+
+def set_length(descriptor: int, length: int) -> None:
+    """Give the file its final length; bytes not written yet read as zeros."""
+    os.ftruncate(descriptor, length)
+
+
+def sync(descriptor: int) -> None:
+    """Return once the file's bytes are on the medium."""
+    os.fsync(descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Close a descriptor that ``create`` returned."""
+    os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Publish ``source`` under the name ``target``, replacing what was there in one step."""
+    os.replace(source, target)
+
+
+def unlink(path: Path) -> None:
+    """Delete a file; one that is already gone is fine."""
+    path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete an empty folder; one that is gone or not empty stays as it is."""
+    with suppress(OSError):
+        path.rmdir()
+
+
+def make_folder(path: Path) -> None:
+    """Create one folder; one that exists is fine."""
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Return once the names in this folder are on the medium."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folders(path: Path) -> None:
+    """Create ``path`` and its missing parents and make their names durable.
+
+    The names of the last few levels are synced also when they exist: a killed process may have made them.
+    """
+    if path.exists() and not path.is_dir():
+        raise CacheError(f"{path} is not a folder; choose another place for the cache.")
+    for folder in reversed([path, *path.absolute().parents]):
+        make_folder(folder)
+    for folder in path.absolute().parents[:3]:
+        with suppress(PermissionError):
+            sync_folder(folder)

@@ -1,0 +1,216 @@
+"""Reading a cache file: the same for a sealed file, for parts, for both, and while they are being written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from cache.captions import Captions
+from cache.errors import CacheError
+from cache.index import IdIndex, as_ids
+from cache.integrity import Report, verify_images
+from cache.schema import ViewSpec
+from cache.snapshot import Snapshot, take_snapshot
+
+MAP_ABOVE = 1 << 31
+
+
+class FeatureFile:
+    """What a cache file held at the moment it was opened; later commits and sealing do not change it.
+
+    Arrays are aligned by row. ``n``: rows. ``sealed``: all of it is one sealed file. Made by ``FeatureFile.open``.
+    """
+
+    def __init__(self, path: Path, snapshot: Snapshot, map_above: int = MAP_ABOVE) -> None:
+        newest = snapshot.newest
+        self.path = path
+        self.n = snapshot.rows
+        self.sealed = snapshot.sealed
+        self.views: dict[str, ViewSpec] = newest.header.schema.views
+        self.modalities: tuple[str, ...] = newest.header.schema.modalities
+        self.caption_names: tuple[str, ...] = newest.header.schema.captions
+        self.provenance: dict = newest.provenance
+        self.fingerprint: str = newest.header.fingerprint
+        self.segments = snapshot.segments
+        self._starts = np.array([segment.start for segment in snapshot.segments])
+        self._map_above = map_above
+
+    @classmethod
+    def open(cls, path: str | Path, map_above: int = MAP_ABOVE) -> FeatureFile:
+        """Open a cache file by the path of its sealed file, whether or not that exists yet.
+
+        map_above: views of more bytes than this are mapped by ``read``, not loaded. Raises CacheError when there is no
+        cache or it is refused, CacheDamaged when its bytes changed on disk.
+        """
+        path = Path(path)
+        snapshot = take_snapshot(path)
+        if snapshot is None:
+            raise CacheError(f"There is no feature cache at {path}; make it with 'crisis extract'.")
+        opened = cls(path, snapshot, map_above)
+        opened._index.require_distinct(path)
+        return opened
+
+    def __enter__(self) -> FeatureFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files; arrays that were read stay valid, also mapped ones."""
+        self.segments = ()
+        self.__dict__.pop("_index", None)
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """Post ids as UTF-8 bytes, dtype ``S<width>`` [n]."""
+        return self._table("posts/id")
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Group ids as UTF-8 bytes, dtype ``S<width>`` [n]."""
+        return self._table("posts/group")
+
+    @cached_property
+    def status(self) -> np.ndarray:
+        """Overall status, uint8 [n]: the first that is not ok over the sorted modalities."""
+        return self._table("status")
+
+    def id_list(self) -> list[str]:
+        """Post ids as ``n`` strings."""
+        return self._texts(self.ids)
+
+    def group_list(self) -> list[str]:
+        """Group ids as ``n`` strings."""
+        return self._texts(self.groups)
+
+    def status_of(self, modality: str) -> np.ndarray:
+        """Status of one modality, uint8 [n]."""
+        return self._input(modality, "status")
+
+    def hashes(self, modality: str) -> np.ndarray:
+        """Hash of each row's input, uint8 [n, 16]."""
+        return self._input(modality, "hash")
+
+    def stamps(self, modality: str) -> np.ndarray:
+        """Cheap change stamp of each row's input, uint64 [n]; 0 = none."""
+        return self._input(modality, "stamp")
+
+    def captions(self, name: str) -> Captions:
+        """The captions of this name as a lazy sequence of ``n`` strings."""
+        if name not in self.caption_names:
+            raise CacheError(f"{self.path} has no captions {name!r}; it has {list(self.caption_names)}.")
+        self._require_open()
+        return Captions(name, self.segments)
+
+    def rows_of(self, ids: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Row of each post id (strings, or an ``S`` array), int64 [len(ids)]; -1 where absent."""
+        self._require_open()
+        return self._index.rows_of(as_ids(ids))
+
+    def read(self, view: str, out: np.ndarray | None = None, verify: bool = False) -> np.ndarray:
+        """All rows of a view, [n, *shape] of its declared dtype.
+
+        out: filled and returned if given (same shape and dtype, contiguous). Without it, a sealed view larger than
+        ``map_above`` comes back as a read-only map of the file, so memory stays bounded. verify: compare every block
+        with its checksum first and raise CacheDamaged naming the rows.
+        """
+        spec = self._spec(view)
+        shape, dtype, path = (self.n, *spec.shape), np.dtype(spec.dtype), f"views/{view}"
+        if verify:
+            for one in self.segments:
+                one.image.require(path, one.first, one.first + one.stop - one.start)
+        if out is None:
+            if len(self.segments) == 1 and np.prod(shape) * dtype.itemsize > self._map_above:
+                return self._map(view)
+            out = np.empty(shape, dtype)
+        elif out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
+            raise CacheError(f"The array to read {view!r} into must be contiguous, writable, {dtype}{shape}.")
+        for one in self.segments:
+            one.image.copy_rows(path, one.first, one.first + one.stop - one.start, out[one.start : one.stop])
+        return out
+
+    def take(self, view: str, rows: Sequence[int] | np.ndarray, verify: bool = False) -> np.ndarray:
+        """The given rows of a view in the given order, [len(rows), *shape].
+
+        Raises CacheError for a row outside [0, n): -1 means "absent" here, never "the last".
+        """
+        spec = self._spec(view)
+        index = np.asarray(rows)
+        if index.ndim != 1 or (index.dtype.kind not in "iu" and index.size):
+            raise CacheError("Rows to take are a list of row numbers.")
+        if not index.size:
+            return np.empty((0, *spec.shape), spec.dtype)
+        if index.min() < 0 or index.max() >= self.n:
+            raise CacheError(f"Rows to take must lie between 0 and {self.n - 1}; {self.path} has {self.n} rows.")
+        if verify:
+            self._require_rows(f"views/{view}", index)
+        if len(self.segments) == 1:
+            return np.take(self._map(view), index, axis=0, mode="clip")
+        out = np.empty((len(index), *spec.shape), spec.dtype)
+        owners = np.searchsorted(self._starts, index, "right") - 1
+        order = np.argsort(owners, kind="stable")
+        used, begins = np.unique(owners[order], return_index=True)
+        for owner, chosen in zip(used, np.split(order, begins[1:]), strict=True):
+            one = self.segments[owner]
+            out[chosen] = one.image.array(f"views/{view}")[index[chosen] - one.start + one.first]
+        return out
+
+    def verify(self) -> Report:
+        """Compare everything with its checksums; see ``Report``."""
+        self._require_open()
+        return verify_images(list({id(one.image): one.image for one in self.segments}.values()))
+
+    @cached_property
+    def _index(self) -> IdIndex:
+        return IdIndex(self.ids)
+
+    @cached_property
+    def _maps(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def _map(self, view: str) -> np.ndarray:
+        """A view of a snapshot that is one segment, as a read-only map of the file."""
+        if view not in self._maps:
+            one = self.segments[0]
+            self._maps[view] = one.image.array(f"views/{view}")[one.first : one.first + self.n]
+        return self._maps[view]
+
+    def _require_rows(self, path: str, index: np.ndarray) -> None:
+        for one in self.segments:
+            inside = np.unique(index[(index >= one.start) & (index < one.stop)]) - one.start + one.first
+            for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
+                if len(run):
+                    one.image.require(path, int(run[0]), int(run[-1]) + 1)
+
+    def _table(self, path: str) -> np.ndarray:
+        self._require_open()
+        arrays = [one.image.array(path)[one.first : one.first + one.stop - one.start] for one in self.segments]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def _input(self, modality: str, kind: str) -> np.ndarray:
+        if modality not in self.modalities:
+            raise CacheError(f"{self.path} has no modality {modality!r}; it has {list(self.modalities)}.")
+        return self._table(f"inputs/{modality}/{kind}")
+
+    def _spec(self, view: str) -> ViewSpec:
+        self._require_open()
+        if view not in self.views:
+            raise CacheError(f"{self.path} has no view {view!r}; it has {list(self.views)}.")
+        return self.views[view]
+
+    def _texts(self, array: np.ndarray) -> list[str]:
+        try:
+            return [text.decode() for text in array.tolist()]
+        except UnicodeDecodeError as error:
+            raise CacheError(f"{self.path} is refused: an id is not proper UTF-8.") from error
+
+    def _require_open(self) -> None:
+        if not self.segments:
+            raise CacheError(f"{self.path} was closed; open it again.")

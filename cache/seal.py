@@ -1,0 +1,130 @@
+"""Lays a snapshot into ONE plain HDF5 file with contiguous datasets, in bounded memory, published by one rename.
+
+Every block is checked against its checksum on the way, so that damage is never copied under a fresh checksum.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cache import files
+from cache.build import plan, raw_bytes, write_table
+from cache.errors import CacheDamaged
+from cache.header import Header, pack, skeleton_digest
+from cache.image import Image
+from cache.mapping import map_file
+from cache.schema import Sizes
+from cache.snapshot import Segment
+
+
+def temporary_path(path: Path) -> Path:
+    """Where a sealed file grows before it gets its name."""
+    return path.with_name(path.name + ".tmp")
+
+
+def write_sealed(path: Path, segments: Sequence[Segment], sequence: int, provenance: Mapping) -> None:
+    """Write all rows of ``segments`` as the sealed file ``path``, durable when this returns.
+
+    sequence: number of the last commit the file holds. Raises CacheDamaged when a source block is damaged, OSError
+    when the disk does not take it; the temporary file is gone then, and ``path`` is as it was.
+    """
+    schema = segments[0].image.header.schema
+    planned = plan(schema, _sizes(segments), 0, sequence, provenance)
+    temporary = temporary_path(path)
+    files.unlink(temporary)
+    descriptor = files.create(temporary)
+    try:
+        try:
+            _fill(descriptor, temporary, planned.header, planned.pieces, segments)
+            files.sync(descriptor)
+        finally:
+            files.close(descriptor)
+        files.rename(temporary, path)
+    except BaseException:
+        remove_quietly(temporary)
+        raise
+    files.sync_folder(path.parent)
+
+
+def remove_quietly(path: Path) -> None:
+    """Delete a leftover file if the disk lets us: the error that made it a leftover is the one to tell."""
+    with suppress(OSError):
+        files.unlink(path)
+
+
+def _fill(
+    descriptor: int, temporary: Path, header: Header, pieces: list[tuple[int, bytes]], segments: Sequence[Segment]
+) -> None:
+    files.set_length(descriptor, header.length)
+    for offset, piece in pieces:
+        files.write_at(descriptor, offset, piece)
+    for path in header.tables:
+        if not path.startswith("checksums/"):
+            write_table(descriptor, header, path, _chunks(segments, header, path))
+    reading = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        digest = skeleton_digest(map_file(reading, header.length), header)
+    finally:
+        os.close(reading)
+    files.write_at(descriptor, 0, pack(replace(header, digest=digest)))
+
+
+def _sizes(segments: Sequence[Segment]) -> Sizes:
+    sizes = [segment.image.header.sizes for segment in segments]
+    caption_bytes = {
+        name: sum(high - low for low, high in (_blob_span(segment, name) for segment in segments))
+        for name in segments[0].image.header.schema.captions
+    }
+    return Sizes(
+        rows=segments[-1].stop,
+        id_width=max(one.id_width for one in sizes),
+        group_width=max(one.group_width for one in sizes),
+        caption_bytes=caption_bytes,
+    )
+
+
+def _blob_span(segment: Segment, name: str) -> tuple[int, int]:
+    offsets = segment.image.array(f"captions/{name}/offsets")
+    return int(offsets[segment.first]), int(offsets[segment.first + segment.stop - segment.start])
+
+
+def _chunks(segments: Sequence[Segment], header: Header, path: str) -> Iterator[np.ndarray]:
+    """A table of the sealed file as chunks of bytes, checked against the sources' checksums."""
+    if path.startswith("captions/") and path.endswith("/offsets"):
+        yield from _offset_chunks(segments, path)
+        return
+    dtype = header.tables[path].dtype
+    for segment in segments:
+        begin, end = segment.first, segment.first + segment.stop - segment.start
+        if path.startswith("captions/"):
+            begin, end = _blob_span(segment, path.split("/")[1])
+        for rows in _sound_rows(segment.image, path, begin, end):
+            yield raw_bytes(rows.astype(dtype, copy=False))
+
+
+def _offset_chunks(segments: Sequence[Segment], path: str) -> Iterator[np.ndarray]:
+    total = 0
+    yield raw_bytes(np.zeros(1, "<u8"))
+    for segment in segments:
+        begin, end = segment.first, segment.first + segment.stop - segment.start
+        base = int(segment.image.array(path)[begin])
+        for rows in _sound_rows(segment.image, path, begin + 1, end + 1):
+            yield raw_bytes((rows - np.uint64(base) + np.uint64(total)).astype("<u8", copy=False))
+        total += int(segment.image.array(path)[end]) - base
+
+
+def _sound_rows(image: Image, path: str, begin: int, end: int) -> Iterator[np.ndarray]:
+    array = image.array(path)
+    for low, high, sound in image.blocks(path, begin, end):
+        if not sound:
+            raise CacheDamaged(
+                f"Rows {low} to {high - 1} of '{path}' in {image.path} are damaged, so it was not sealed; see 'crisis "
+                "cache verify' and extract them again."
+            )
+        yield array[max(low, begin) : min(high, end)]

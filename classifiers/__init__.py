@@ -1,0 +1,27 @@
+"""Light heads on frozen features: arrays and labels in, predictions and numbers out.
+
+Importing this package and reading its table of heads imports neither torch nor scikit-learn nor numpy:
+`fit`, `load` and `FittedHead` arrive on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from classifiers.errors import HeadError
+from classifiers.table import HEADS, HeadCard, head_card
+
+if TYPE_CHECKING:
+    from classifiers.fitting import FittedHead, fit
+    from classifiers.storage import load
+
+_ON_USE = {"fit": "classifiers.fitting", "FittedHead": "classifiers.fitting", "load": "classifiers.storage"}
+
+__all__ = ["HEADS", "FittedHead", "HeadCard", "HeadError", "fit", "head_card", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_USE:
+        return getattr(importlib.import_module(_ON_USE[name]), name)
+    raise AttributeError(f"module 'classifiers' has no attribute '{name}'")

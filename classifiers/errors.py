@@ -1,0 +1,13 @@
+"""The one exception of this room."""
+
+from __future__ import annotations
+
+
+class HeadError(Exception):
+    """A head cannot be had, trained, saved or loaded as asked; the message is one sentence."""
+
+
+class UnknownHead(HeadError):
+    """A head was named that is not in the table."""
+
+    exit_code = 2

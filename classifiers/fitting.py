@@ -1,0 +1,136 @@
+"""One way to train any head and one thing to hold the outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from classifiers.errors import HeadError
+from classifiers.inputs import Views, check_rows, check_views, make_problem, take_views
+from classifiers.params import Training, split_params
+from classifiers.table import HeadCard, check_view_count, head_card
+
+
+class Head(Protocol):
+    """What both families of heads can do once trained."""
+
+    dims: dict[str, int]
+
+    def probabilities(self, views: Views) -> np.ndarray:
+        """float32 views [n, D] to float32 probabilities [n, C] over the C classes seen in train."""
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Everything that was learned, by name."""
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take what `tensors` gave; `HeadError` when it does not fit."""
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A trained head with all that decided it.
+
+    `classes` int64 [C] are the labels seen in train, of `n_classes` in all; `training` is None for library
+    heads. `history` has one row per epoch (per C for `logistic`), `best_epoch` is the row whose weights
+    are kept; `seconds` is the fit's wall time (0.0 after `load`).
+    """
+
+    card: HeadCard
+    head: Head
+    params: dict[str, Any]
+    training: Training | None
+    classes: np.ndarray
+    n_classes: int
+    seed: int
+    history: list[dict[str, float]]
+    best_epoch: int
+    seconds: float
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """View name -> D, sorted by name."""
+        return dict(self.head.dims)
+
+    def predict_proba(self, views: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities float32 [n, n_classes] of the posts in `rows` (default: all), dropout off.
+
+        `views` needs the views of the fit, each [N, D]; more are ignored. A class that train never showed
+        has probability 0. A post's answer depends on that post alone. Raises `HeadError` for an absent
+        view, another width, row numbers out of range and non-finite vectors.
+        """
+        absent = [name for name in self.dims if name not in views]
+        if absent:
+            raise HeadError(f"The head was trained on the view '{absent[0]}', which is not given.")
+        own = {name: views[name] for name in self.dims}
+        n = check_views(own)
+        for name, dim in self.dims.items():
+            if own[name].shape[1] != dim:
+                raise HeadError(
+                    f"The view '{name}' has {own[name].shape[1]} features, but the head was trained "
+                    f"on {dim}; use features of the same encoder."
+                )
+        wanted = np.arange(n) if rows is None else check_rows(rows, n, "requested")
+        result = np.zeros((len(wanted), self.n_classes), dtype=np.float32)
+        result[:, self.classes] = self.head.probabilities(take_views(own, wanted))
+        bad = ~np.isfinite(result).all(axis=1)
+        if bad.any():
+            raise HeadError(
+                f"The head has no finite answer for row {int(wanted[np.argmax(bad)])}: its features are "
+                f"too large beside those of train; check that row's vectors."
+            )
+        return result
+
+    def predict(self, views: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> np.ndarray:
+        """The most probable label of each post, int64 [n]; see `predict_proba`."""
+        return self.predict_proba(views, rows).argmax(axis=1)
+
+    def save(self, folder: Path) -> None:
+        """Write safetensors, config.json and a model card into `folder`, which must not hold a head yet."""
+        from classifiers.storage import save
+
+        save(self, folder)
+
+
+def fit(
+    head_name: str,
+    views: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    train_rows: np.ndarray,
+    dev_rows: np.ndarray,
+    n_classes: int,
+    seed: int,
+    **params: Any,
+) -> FittedHead:
+    """Train one head on one core.
+
+    `views` map names to float arrays [N, D] (float16 and float32 alike; computed in float32), `labels` are
+    integers [N], `train_rows` and `dev_rows` row numbers; what lies in other rows is never looked at. Rows
+    may repeat. Labels that never occur in train are allowed in dev: such rows count as wrong in accuracy
+    and macro-F1 and are left out of the dev loss. Each view is standardised with its train rows' mean and
+    deviation. `params` override the head's and the trainer's declared defaults (`HeadCard.defaults`,
+    `classifiers.params.Training`).
+
+    The same arguments give the same bits on one machine, whatever ran before. Raises `HeadError`.
+    """
+    card = head_card(head_name)
+    check_view_count(card, sorted(views))
+    own, training = split_params(card, params)
+    if not 0 <= seed < 2**63:
+        raise HeadError(f"The seed must be a whole number from 0 to 2^63 - 1, but is {seed}.")
+    problem = make_problem(views, labels, train_rows, dev_rows, n_classes)
+    started = time.perf_counter()
+    if training is None:
+        head = card.build(problem.dims, len(problem.classes), own)
+        history, best_epoch = head.fit(problem)
+    else:
+        from classifiers.training import train
+
+        outcome = train(card, own, training, problem, seed)
+        head, history, best_epoch = outcome.head, outcome.history, outcome.best_epoch
+    seconds = time.perf_counter() - started
+    return FittedHead(card, head, own, training, problem.classes, n_classes, int(seed), history, best_epoch, seconds)

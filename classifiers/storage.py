@@ -1,0 +1,147 @@
+"""Trained heads on disk: safetensors, one JSON file and a model card; no pickle is written or read."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifiers.errors import HeadError
+from classifiers.fitting import FittedHead, Head
+from classifiers.params import split_params, training_dict
+from classifiers.table import HeadCard, check_view_count, head_card
+
+FORMAT = 1
+WEIGHTS, CONFIG, MODEL_CARD = "head.safetensors", "config.json", "README.md"
+
+
+def save(fitted: FittedHead, folder: Path) -> None:
+    """Write `fitted` into `folder`, made when absent; `HeadError` when it holds a head already.
+
+    config.json comes last and names the SHA-256 of the weights, so a folder with it is whole.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    folder = Path(folder)
+    if (folder / CONFIG).exists():
+        raise HeadError(f"The folder {folder} already holds a head; choose another one.")
+    tensors = {name: np.ascontiguousarray(array) for name, array in sorted(fitted.head.tensors().items())}
+    weights = to_bytes(tensors)
+    config = _config(fitted, hashlib.sha256(weights).hexdigest())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS).write_bytes(weights)
+    (folder / MODEL_CARD).write_text(_model_card(config, fitted), encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> FittedHead:
+    """Read what `save` wrote; its probabilities equal those of the saved head bit for bit.
+
+    Raises `HeadError` when a file is absent, damaged or of another format.
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        weights = (folder / WEIGHTS).read_bytes()
+    except (OSError, ValueError) as error:
+        raise HeadError(f"The folder {folder} holds no readable head ({type(error).__name__}).") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise HeadError(f"The head in {folder} is not of format {FORMAT}, the one this version reads.")
+    if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
+        raise HeadError(f"The weights in {folder} are not those that were saved; train the head again.")
+    try:
+        return _restored(config, weights)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise HeadError(f"The {CONFIG} in {folder} is damaged ({type(error).__name__}: {error}).") from error
+
+
+def _config(fitted: FittedHead, weights_sha256: str) -> dict[str, Any]:
+    """All that is needed to rebuild the head, as plain JSON values."""
+    packages = ["numpy", "torch" if fitted.training else "scikit-learn"]
+    return {
+        "format": FORMAT,
+        "head": fitted.card.name,
+        "params": fitted.params,
+        "training": training_dict(fitted.training),
+        "views": fitted.dims,
+        "classes": fitted.classes.tolist(),
+        "n_classes": fitted.n_classes,
+        "seed": fitted.seed,
+        "best_epoch": fitted.best_epoch,
+        "history": fitted.history,
+        "weights_sha256": weights_sha256,
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _restored(config: dict[str, Any], weights: bytes) -> FittedHead:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    card = head_card(config["head"])
+    own, training = split_params(card, {**config["params"], **config["training"]})
+    dims = {str(name): int(dim) for name, dim in config["views"].items()}
+    check_view_count(card, sorted(dims))
+    if min(dims.values()) < 1:
+        raise ValueError("a view without features")
+    classes, n_classes = np.array(config["classes"], dtype=np.int64), int(config["n_classes"])
+    if classes.ndim != 1 or len(classes) < 2 or classes.min() < 0 or classes.max() >= n_classes:
+        raise ValueError("classes outside 0..n_classes-1")
+    try:
+        tensors = from_bytes(weights)
+    except SafetensorError as error:
+        raise ValueError("weights are not safetensors") from error
+    head = _empty(card, dims, len(classes), own)
+    head.load_tensors(tensors)
+    history, best_epoch = list(config["history"]), int(config["best_epoch"])
+    seed = int(config["seed"])
+    return FittedHead(card, head, own, training, classes, n_classes, seed, history, best_epoch, 0.0)
+
+
+def _empty(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dict[str, Any]) -> Head:
+    """The head before its weights; a torch one takes neither memory nor random numbers."""
+    if card.family != "torch":
+        return card.build(dims, n_outputs, params)
+    import torch
+
+    with torch.device("meta"):
+        return card.build(dims, n_outputs, params).eval()
+
+
+def _model_card(config: dict[str, Any], fitted: FittedHead) -> str:
+    """A short page for a person: what the head is, what it was trained on, how to use it."""
+    best = fitted.history[fitted.best_epoch - 1]
+    views = "\n".join(f"- `{name}`: {dim} features" for name, dim in fitted.dims.items())
+    params = {**config["params"], **config["training"]}
+    settings = "\n".join(f"- {name}: {value}" for name, value in sorted(params.items()))
+    return f"""# {fitted.card.name}
+
+{fitted.card.summary.capitalize()}.
+Source: {fitted.card.source}.
+
+## Takes
+{views}
+
+Raw features as the encoder gives them; the head standardises them itself.
+
+## Gives
+Probabilities over {fitted.n_classes} classes; train showed {len(fitted.classes)} of them
+(labels {", ".join(str(label) for label in fitted.classes)}), any other has probability 0.
+
+## Training
+{settings}
+- seed: {fitted.seed}
+- kept: row {fitted.best_epoch} of {len(fitted.history)}, dev macro-F1 {best["dev_macro_f1"]:.4f}, \
+dev loss {best["dev_loss"]:.4f}
+
+## Use
+```python
+from classifiers import load
+
+probabilities = load("this/folder").predict_proba({{{", ".join(f'"{name}": ...' for name in fitted.dims)}}})
+```
+"""

@@ -1,0 +1,108 @@
+"""A saved head is the same head, and a damaged one is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from head_support import ALL_HEADS, QUICK, draw
+from safetensors.numpy import load_file, save_file
+
+from classifiers import FittedHead, HeadError, fit, load
+
+POSTS = draw(160, "sum")
+
+
+def fitted(name: str, seed: int = 0) -> FittedHead:
+    return fit(name, POSTS.views, POSTS.labels, POSTS.train, POSTS.dev, 4, seed, **QUICK[name])
+
+
+@pytest.mark.parametrize("name", ALL_HEADS)
+def test_loaded_head_gives_equal_bits(name: str, tmp_path: Path) -> None:
+    before = fitted(name)
+    before.save(tmp_path / "head")
+    state = torch.random.get_rng_state()
+    after = load(tmp_path / "head")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    np.testing.assert_array_equal(after.predict_proba(POSTS.views), before.predict_proba(POSTS.views))
+    for field in ("card", "params", "training", "dims", "n_classes", "seed", "history", "best_epoch"):
+        assert getattr(after, field) == getattr(before, field), field
+    np.testing.assert_array_equal(after.classes, before.classes)
+
+
+@pytest.mark.parametrize("name", ALL_HEADS)
+def test_folder_holds_three_files_that_depend_on_the_fit_alone(name: str, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        fitted(name).save(tmp_path / folder)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert sorted(files) == ["README.md", "config.json", "head.safetensors"]
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
+    assert name in files["README.md"].decode()
+
+
+def test_a_head_is_never_overwritten(tmp_path: Path) -> None:
+    fitted("mlp").save(tmp_path)
+    before = (tmp_path / "head.safetensors").read_bytes()
+    with pytest.raises(HeadError, match="already holds a head"):
+        fitted("mlp", seed=1).save(tmp_path)
+    assert (tmp_path / "head.safetensors").read_bytes() == before
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    fitted("concat").save(tmp_path)
+    path = tmp_path / "head.safetensors"
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+        path.write_bytes(damaged)
+        with pytest.raises(HeadError, match="not those that were saved"):
+            load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["guided_ca", "logistic"])
+def test_weights_of_another_shape_are_refused(name: str, tmp_path: Path) -> None:
+    import hashlib
+
+    fitted(name).save(tmp_path)
+    path = tmp_path / "head.safetensors"
+    tensors = load_file(path)
+    first = sorted(tensors)[0]
+    tensors[first] = np.concatenate([tensors[first], tensors[first]])
+    save_file(tensors, path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["weights_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(HeadError, match=f"'{first}'"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"head": "nothing"},
+        {"views": {"image/projected": -4, "text/projected": 16}},
+        {"views": 3},
+        {"classes": [0, 9]},
+        {"classes": None},
+        {"params": {"width": "wide"}},
+        {"history": 1},
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    fitted("mlp").save(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(HeadError):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", '"text"', "\udcff"])
+def test_a_folder_without_a_readable_head_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        fitted("mlp").save(tmp_path)
+        (tmp_path / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(HeadError):
+        load(tmp_path)

@@ -1,0 +1,58 @@
+"""A small dataset on disk and an encoder that counts what it is asked, for tests of both stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from features import CARDS, Card
+from features.classic import Classic
+from pipeline.datasets.posts import Posts
+
+
+class Counting(Classic):
+    """The weights-free encoder, counting the inputs that really go through it."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.texts = 0
+
+    def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        self.images += len(batch)
+        return super().encode_images(batch)
+
+    def encode_texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        self.texts += len(texts)
+        return super().encode_texts(texts)
+
+
+def classic_card() -> Card:
+    return CARDS["classic"]
+
+
+def make_posts(folder: Path, count: int = 60, photos: int = 12, seed: int = 0) -> Posts:
+    """`count` posts sharing `photos` photos and a third as many texts, with a label that both modalities carry."""
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    classes = rng.integers(0, 2, photos)
+    for photo in range(photos):
+        colour = (200, 40, 40) if classes[photo] else (40, 40, 200)
+        noise = rng.integers(0, 40, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray((np.array(colour, np.uint8) + noise).astype(np.uint8)).save(folder / f"images/{photo}.png")
+    which = rng.integers(0, photos, count)
+    words = ("flood water rising", "sunny holiday beach")
+    return Posts(
+        name="small",
+        root=folder,
+        ids=[f"post-{i}" for i in range(count)],
+        groups=[f"g{photo}" for photo in which],
+        texts=[f"{words[classes[photo]]} number {i // 3}" for i, photo in enumerate(which)],
+        images=[f"images/{photo}.png" for photo in which],
+        events=[("one", "two", "three")[photo % 3] for photo in which],
+        labels={"label": {"pair": [("a", "b")[classes[photo]] for photo in which]}},
+        origin="a small dataset",
+        flags="--dataset table --data small.csv",
+    )
