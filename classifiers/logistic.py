@@ -76,7 +76,7 @@ class LogisticHead:
 
         train, dev = self._wide(problem.train), self._wide(problem.dev)
         # each C starts where the one before ended; the tolerance keeps that from stopping it short
-        model = LogisticRegression(warm_start=True, max_iter=self.max_iter, tol=1e-5)
+        model = LogisticRegression(warm_start=True, max_iter=self.max_iter, tol=1e-6)
         history: list[dict[str, float]] = []
         kept: list[tuple[np.ndarray, np.ndarray]] = []
         for epoch, c in enumerate(self.c_grid, start=1):

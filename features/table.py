@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownModel
+from features.weights import settle_hub
 
 _DECLARED = (
     Card(
@@ -88,6 +89,7 @@ def load(
     """
     if precision not in PRECISIONS:
         raise FeatureError(f"There is no precision '{precision}'; choose one of {', '.join(PRECISIONS)}.")
+    settle_hub(pretrained or card.pretrained)
     module, function = card.loader.split(":")
     options: dict[str, Any] = {
         "pretrained": pretrained or card.pretrained,

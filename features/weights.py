@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import socket
+import textwrap
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,13 +75,33 @@ def loading(model: str, pretrained: str, load: Callable[[], T]) -> T:
     """`load()`, with any failure of a library's loader turned into one `FeatureError` sentence."""
     check_path(pretrained)
     try:
+        # the libraries log each failed try; the one sentence below says it once
+        logging.disable(logging.CRITICAL)
         return load()
     except (ImportError, FeatureError):
         raise
     except Exception as error:
-        cause = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        cause = textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
         where = "folder" if is_local(pretrained) else "hub id"
         raise FeatureError(
             f"The weights of '{model}' could not be loaded from the {where} '{pretrained}' ({cause}); "
             "give a local folder or another id with --pretrained."
         ) from error
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def settle_hub(pretrained: str | None) -> None:
+    """Before a hub library is imported: where no hub can be reached, ask it for downloaded files only.
+
+    Otherwise each file would be asked for again and again, for a minute, before the same answer.
+    """
+    if pretrained is None or is_local(pretrained) or "HF_HUB_OFFLINE" in os.environ:
+        return
+    host = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname
+    if any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
+        return
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        os.environ["HF_HUB_OFFLINE"] = "1"

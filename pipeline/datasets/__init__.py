@@ -80,7 +80,8 @@ def _read(dataset: str, data: Path | None, columns: Columns, name: str | None, a
     if dataset == "crisismmd":
         assert data is not None
         return crisismmd.read_posts(data, name or "crisismmd")
-    return crisismmd.read_posts(data or draw_sample(artifacts), name or "sample")
+    folder = data or draw_sample(artifacts)
+    return replace(crisismmd.read_posts(folder, name or "sample"), origin=f"the sample corpus in {folder}")
 
 
 def draw_sample(artifacts: Path) -> Path:

@@ -105,9 +105,8 @@ def test_early_stopping_restores_the_best_epoch(name: str) -> None:
     probabilities = fitted.predict_proba(noise.views, noise.dev)
     truth = noise.labels[noise.dev]
     kept = fitted.history[fitted.best_epoch - 1]
-    assert log_loss(truth, probabilities.astype(np.float64), labels=[0, 1, 2]) == pytest.approx(
-        kept["dev_loss"], abs=1e-5
-    )
+    given = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    assert -np.log(given).mean() == pytest.approx(kept["dev_loss"], abs=1e-5)
     assert f1_score(truth, probabilities.argmax(axis=1), average="macro") == kept["dev_macro_f1"]
     assert np.mean(truth == probabilities.argmax(axis=1)) == kept["dev_accuracy"]
 
@@ -132,7 +131,7 @@ def test_standardisation_is_that_of_the_train_rows() -> None:
 def test_dead_units_of_an_encoder_are_not_blown_up() -> None:
     signal = POSTS.views[IMAGE][POSTS.train]
     dust = signal[:, :3] * np.array([1e-33, 1e-9, 1e-4], dtype=np.float32)
-    means, scales = standardisation({IMAGE: np.concatenate([signal, dust], axis=1)})
+    _, scales = standardisation({IMAGE: np.concatenate([signal, dust], axis=1)})
     np.testing.assert_array_equal(scales[IMAGE][-3:-1], 1)
     np.testing.assert_allclose(scales[IMAGE][-1], dust[:, 2].std(), rtol=1e-4)
 
@@ -248,85 +247,3 @@ def test_a_label_that_train_never_shows_is_never_given_and_counts_as_wrong(name:
     )
     known = probabilities[rest].astype(np.float64)
     assert kept["dev_loss"] == pytest.approx(-np.log(known[np.arange(len(rest)), labels[rest]]).mean(), abs=1e-5)
-
-
-@pytest.mark.parametrize("name", ALL_HEADS)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_row_that_is_not_finite_is_refused_by_name(name: str, value: float) -> None:
-    views = {view: array.copy() for view, array in POSTS.views.items()}
-    row = int(POSTS.train[3])
-    views[TEXT][row, 5] = value
-    with pytest.raises(HeadError, match=f"'{TEXT}' has a NaN or an infinity in 1 of .* row {row}\\)"):
-        fit(name, views, POSTS.labels, POSTS.train, POSTS.dev, 3, 0)
-    with pytest.raises(HeadError, match=f"row {row}\\)"):
-        quick(name).predict_proba(views)
-
-
-def test_features_far_outside_of_train_are_refused_and_not_answered_with_nan() -> None:
-    fitted = quick("guided_ca")
-    views = {view: array.copy() for view, array in POSTS.views.items()}
-    views[IMAGE][4] = 1e30
-    with pytest.raises(HeadError, match="no finite answer for row 4"):
-        fitted.predict_proba(views)
-
-
-@pytest.mark.parametrize("name", ALL_HEADS)
-def test_heads_survive_two_rows_and_constant_columns(name: str) -> None:
-    views = {IMAGE: np.ones((4, 8), dtype=np.float32), TEXT: np.eye(4, dtype=np.float32)}
-    rows = np.arange(4)
-    fitted = fit(name, views, np.array([0, 1, 0, 1]), rows[:2], rows[2:], 2, 0, **QUICK[name])
-    assert np.isfinite(fitted.predict_proba(views)).all()
-
-
-BAD_CALLS: list[tuple[dict[str, object], str]] = [
-    ({"views": {}}, "at least 1 views"),
-    ({"views": {IMAGE: np.ones(160)}}, "must be an array of numbers"),
-    ({"views": {IMAGE: np.ones((160, 0))}}, "must be an array of numbers"),
-    ({"views": {IMAGE: np.full((160, 2), "a")}}, "must be an array of numbers"),
-    ({"views": {IMAGE: np.ones((160, 2)), TEXT: np.ones((159, 2))}}, "differ in their number of rows"),
-    ({"labels": np.zeros(159, dtype=np.int64)}, "must be 160 integers"),
-    ({"labels": np.zeros(160)}, "must be 160 integers"),
-    ({"labels": np.zeros(160, dtype=np.int64)}, "All train rows have the label 0"),
-    ({"train_rows": np.array([0, 160])}, "train rows name row 160"),
-    ({"dev_rows": np.array([-1])}, "dev rows name row -1"),
-    ({"dev_rows": np.array([], dtype=np.int64)}, "no dev rows"),
-    ({"train_rows": np.ones(160, dtype=bool)}, "must be a list of row numbers"),
-    ({"n_classes": 2}, "hold the label 2, but the classes are 0 to 1"),
-    ({"seed": -1}, "seed must be"),
-    ({"head_name": "transformer"}, "no head 'transformer'"),
-    ({"depth": 3}, "no parameter 'depth'"),
-]
-
-
-@pytest.mark.parametrize(("change", "words"), BAD_CALLS)
-def test_a_wrong_call_is_one_sentence(change: dict[str, object], words: str) -> None:
-    call = {
-        "head_name": "mlp",
-        "views": POSTS.views,
-        "labels": POSTS.labels,
-        "train_rows": POSTS.train,
-        "dev_rows": POSTS.dev,
-        "n_classes": 3,
-        "seed": 0,
-    }
-    with pytest.raises(HeadError, match=words) as caught:
-        fit(**{**call, **change})
-    assert str(caught.value).endswith(".")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_dev_without_any_known_label_is_refused() -> None:
-    labels = POSTS.labels.copy()
-    labels[POSTS.dev] = 3
-    with pytest.raises(HeadError, match="No dev row has a label that occurs in train"):
-        fit("mlp", POSTS.views, labels, POSTS.train, POSTS.dev, 4, 0)
-
-
-def test_prediction_names_the_view_that_does_not_fit() -> None:
-    fitted = quick("concat")
-    with pytest.raises(HeadError, match=f"trained on the view '{TEXT}', which is not given"):
-        fitted.predict_proba({IMAGE: POSTS.views[IMAGE]})
-    with pytest.raises(HeadError, match=f"'{TEXT}' has 15 features, but the head was trained on 16"):
-        fitted.predict_proba({**POSTS.views, TEXT: POSTS.views[TEXT][:, 1:]})
-    with pytest.raises(HeadError, match="requested rows name row 160"):
-        fitted.predict_proba(POSTS.views, np.array([160]))
