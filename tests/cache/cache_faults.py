@@ -11,7 +11,17 @@ from pathlib import Path
 from cache import CacheError, FeatureFile, FeatureWriter, files
 from cache_support import make_rows, salts_of, settings
 
-OPERATIONS = ("create", "write_at", "set_length", "sync", "rename", "unlink", "remove_folder", "make_folder", "sync_folder")
+OPERATIONS = (
+    "create",
+    "write_at",
+    "set_length",
+    "sync",
+    "rename",
+    "unlink",
+    "remove_folder",
+    "make_folder",
+    "sync_folder",
+)
 # (start, stop, salt) of each commit: growth, replacing rows across two parts, a grown dataset after a seal.
 COMMITS = [(0, 4, 0), (4, 7, 0), (2, 6, 1), (7, 10, 0)]
 FINAL_SALTS = [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]

@@ -76,7 +76,17 @@ class Trace:
             note(("sync folder", path))
 
         with monkeypatch.context() as patch:
-            for operation in (create, write_at, set_length, sync, rename, unlink, make_folder, remove_folder, sync_folder):
+            for operation in (
+                create,
+                write_at,
+                set_length,
+                sync,
+                rename,
+                unlink,
+                make_folder,
+                remove_folder,
+                sync_folder,
+            ):
                 patch.setattr(files, operation.__name__, operation)
             yield
 

@@ -61,7 +61,10 @@ def test_writer_goes_on_after_a_failed_commit(tmp_path: Path, monkeypatch) -> No
         path = tmp_path / f"{at}" / "clip.h5"
         with FeatureWriter(path, **settings()) as writer:
             writer.commit(0, make_rows(0, 3))
-            with faulty(monkeypatch, at, error=DISK_ERRORS[0]) as fault, pytest.raises(CacheError, match="disk is full"):
+            with (
+                faulty(monkeypatch, at, error=DISK_ERRORS[0]) as fault,
+                pytest.raises(CacheError, match="disk is full"),
+            ):
                 for start in (3, 5, 7):
                     writer.commit(start, make_rows(start, start + 2))
             done = writer.committed.n
