@@ -9,6 +9,29 @@ import numpy as np
 from cache import FeatureFile, FeatureWriter, Rows, Status
 
 
+class HashIndex:
+    """Rows by their 16-byte hash: sorted by the first half, told apart by the whole (12 bytes per row in memory)."""
+
+    def __init__(self, hashes: np.ndarray, good: np.ndarray) -> None:
+        """`hashes` uint8 [N, 16]; only rows where `good` (bool [N]) are found."""
+        self._hashes = hashes
+        rows = np.flatnonzero(good)
+        heads = np.ascontiguousarray(hashes[:, :8]).view(np.uint64)[rows, 0]
+        order = np.argsort(heads, kind="stable")
+        self._heads, self._rows = heads[order], rows[order].astype(np.int32 if len(good) < 2**31 else np.int64)
+
+    def find(self, digest: bytes) -> int | None:
+        """The first row with this hash, or None."""
+        head = np.frombuffer(digest[:8], np.uint64)[0]
+        position = int(np.searchsorted(self._heads, head))
+        while position < len(self._heads) and self._heads[position] == head:
+            row = int(self._rows[position])
+            if self._hashes[row].tobytes() == digest:
+                return row
+            position += 1
+        return None
+
+
 class VectorStore:
     """Vectors by the hash of their input: of committed rows, and of rows that wait for the next commit.
 
@@ -19,20 +42,20 @@ class VectorStore:
         """`ignore`: rows (int64) whose vectors are to be computed again and must not be found."""
         self._writer = writer
         self._snapshot: FeatureFile | None = writer.committed
-        self._rows: dict[str, dict[bytes, int]] = {modality: {} for modality in modalities}
+        self._new: dict[str, dict[bytes, int]] = {modality: {} for modality in modalities}
+        self._old: dict[str, HashIndex] = {}
         self.waiting: list[Rows] = []
         self.waiting_from = 0
         if self._snapshot is not None:
             for modality in modalities:
                 good = self._snapshot.status_of(modality) == Status.OK
                 good[ignore[ignore < len(good)]] = False
-                hashes = self._snapshot.hashes(modality)
-                rows = np.flatnonzero(good)
-                self._rows[modality] = {hashes[row].tobytes(): int(row) for row in rows}
+                self._old[modality] = HashIndex(self._snapshot.hashes(modality), good)
 
     def find(self, modality: str, digest: bytes) -> int | None:
         """The row that holds the vector of this input, or None."""
-        return self._rows[modality].get(digest)
+        row = self._new[modality].get(digest)
+        return self._old[modality].find(digest) if row is None and modality in self._old else row
 
     def take(self, view: str, rows: np.ndarray) -> np.ndarray:
         """Vectors [n, ...] of `rows` (int64 [n]) in the stored dtype."""
@@ -60,7 +83,7 @@ class VectorStore:
         if not self.waiting:
             self.waiting_from = start
         self.waiting.append(rows)
-        for modality, found in self._rows.items():
+        for modality, found in self._new.items():
             status, hashes = rows.status[modality], rows.hashes[modality]
             for offset in np.flatnonzero(status == Status.OK).tolist():
                 found.setdefault(hashes[offset].tobytes(), start + offset)

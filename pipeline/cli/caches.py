@@ -1,17 +1,21 @@
-"""`crisis cache ls|info`: what lies in the cache, and what made it."""
+"""`crisis cache ls|info|verify|seal|merge|drop`: what lies in the cache, what made it, and whether it is sound."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import options as o
 
-app = typer.Typer(help="Look into the feature cache.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from cache import Report
+
+app = typer.Typer(help="Look into and look after the feature cache.", no_args_is_help=True, rich_markup_mode=None)
 
 File = Annotated[Path, typer.Argument(help="A feature file.")]
+Files = Annotated[list[Path], typer.Argument(help="Feature files.")]
 
 
 @app.command("ls")
@@ -67,6 +71,74 @@ def info(file: File, json: o.Json = False) -> None:
     import json as text
 
     print(text.dumps(content, indent=2, ensure_ascii=False))
+
+
+@app.command("verify")
+def verify(files: Files, json: o.Json = False) -> None:
+    """Read every byte against its checksums and name the rows that are damaged; exit code 1 if any is."""
+    import cache
+
+    reports = {file: cache.verify(file) for file in files}
+    if json:
+        o.print_json({"files": [_report(file, report) for file, report in reports.items()]})
+    else:
+        for file, report in reports.items():
+            print(f"{file}: {report}" if report.ok else str(report))
+    if not all(report.ok for report in reports.values()):
+        raise typer.Exit(1)
+
+
+@app.command("seal")
+def seal(file: File) -> None:
+    """Lay the committed parts of an unfinished extraction into one file, without going on with it."""
+    from cache import FeatureFile, FeatureWriter
+
+    with FeatureFile.open(file) as opened:
+        views, modalities, captions = opened.views, opened.modalities, opened.caption_names
+        provenance = opened.provenance
+    with FeatureWriter(file, views=views, modalities=modalities, provenance=provenance, captions=captions) as writer:
+        print(writer.seal())
+
+
+@app.command("merge")
+def merge(
+    files: Files, output: Annotated[Path, typer.Option(help="The new file; must not exist.")], json: o.Json = False
+) -> None:
+    """Lay files of one encoder over different posts, one after the other, into a new sealed file."""
+    import cache
+
+    merged = cache.merge(files, output).resolve()
+    with cache.FeatureFile.open(merged) as opened:
+        rows = opened.n
+    if json:
+        o.print_json({"file": str(merged), "rows": rows})
+    else:
+        print(f"{merged}: {rows:,} rows")
+
+
+@app.command("drop")
+def drop(file: File, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete a feature file and its parts."""
+    import cache
+
+    found = cache.describe(file)
+    if not yes:
+        typer.confirm(f"Delete {file} ({found.rows:,} rows, {found.bytes / 1e6:.1f} MB)?", abort=True, err=True)
+    cache.drop(file)
+    print(f"dropped {file}")
+
+
+def _report(file: Path, report: Report) -> dict[str, object]:
+    damage = [
+        {
+            "file": str(d.file),
+            "table": d.table,
+            "rows": [d.first, d.last],
+            "posts": [d.first_id, d.last_id],
+        }
+        for d in report.damage
+    ]
+    return {"file": str(file), "ok": report.ok, "rows": report.rows, "damage": damage, "errors": report.sentences}
 
 
 def _info(info: object) -> dict[str, object]:
