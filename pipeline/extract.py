@@ -31,7 +31,7 @@ STORED = {"fp32": "float32", "fp16": "float16", "bf16": "float32"}
 """The dtype on disk per precision; bf16 has none in HDF5, and every bf16 value is exact in float32."""
 
 PART_SECONDS = 30.0
-PART_ROWS = 65_536
+PART_BYTES = 128 << 20
 WINDOW_SECONDS = 3.0
 WINDOW_ROWS = (64, 8192)
 
@@ -124,8 +124,11 @@ def _run(
     inputs = [inputs_of(posts, modality, CLEANERS[options.cleaner]) for modality in encoder.modalities]
     plan = make_plan(posts, inputs, writer.committed, options.overwrite, options.on_error)
     redone = plan.rows[plan.fresh] if options.overwrite == "always" else np.empty(0, np.int64)
-    store = VectorStore(writer, encoder.modalities, ignore=redone)
-    with ThreadPoolExecutor(options.num_workers) as pool, _bar(plan.todo) as bar:
+    with (
+        VectorStore(writer, encoder.modalities, ignore=redone) as store,
+        ThreadPoolExecutor(options.num_workers) as pool,
+        _bar(plan.todo) as bar,
+    ):
         windows = WindowEncoder(
             posts,
             encoder,
@@ -160,7 +163,7 @@ def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupt
             store.add(int(plan.rows[start]), rows)
             start = window.stop
             now = time.monotonic()
-            if now - committed_at > PART_SECONDS or sum(len(r.ids) for r in store.waiting) >= PART_ROWS:
+            if now - committed_at > PART_SECONDS or store.waiting_bytes() >= PART_BYTES:
                 store.commit()
                 committed_at = time.monotonic()
             size = _next_size(size, now - began)
@@ -171,6 +174,7 @@ def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupt
         store.commit()
         if interrupts.asked:
             break
+    store.settle()
     return done
 
 

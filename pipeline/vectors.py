@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 
 import numpy as np
 
@@ -33,9 +35,11 @@ class HashIndex:
 
 
 class VectorStore:
-    """Vectors by the hash of their input: of committed rows, and of rows that wait for the next commit.
+    """Vectors by the hash of their input: of committed rows, and of rows held back for the next commit.
 
-    Only hashes and row numbers are kept in memory; the vectors are read back from where they lie.
+    Of committed rows only hashes and row numbers are kept in memory; their vectors are read back from where they
+    lie. Commits are written by a thread of their own, so that the encoder does not wait for the disk; at most
+    one is under way. A context manager: leaving it waits for that one.
     """
 
     def __init__(self, writer: FeatureWriter, modalities: Sequence[str], ignore: np.ndarray) -> None:
@@ -44,13 +48,23 @@ class VectorStore:
         self._snapshot: FeatureFile | None = writer.committed
         self._new: dict[str, dict[bytes, int]] = {modality: {} for modality in modalities}
         self._old: dict[str, HashIndex] = {}
-        self.waiting: list[Rows] = []
-        self.waiting_from = 0
+        self._waiting: list[tuple[int, Rows]] = []
+        self._flying: list[tuple[int, Rows]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._flight: Future[None] | None = None
         if self._snapshot is not None:
             for modality in modalities:
                 good = self._snapshot.status_of(modality) == Status.OK
                 good[ignore[ignore < len(good)]] = False
                 self._old[modality] = HashIndex(self._snapshot.hashes(modality), good)
+
+    def __enter__(self) -> VectorStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True)
 
     def find(self, modality: str, digest: bytes) -> int | None:
         """The row that holds the vector of this input, or None."""
@@ -59,40 +73,52 @@ class VectorStore:
 
     def take(self, view: str, rows: np.ndarray) -> np.ndarray:
         """Vectors [n, ...] of `rows` (int64 [n]) in the stored dtype."""
-        held_back = [batch.views[view] for batch in self.waiting]
-        waiting_to = self.waiting_from + sum(map(len, held_back))
-        waits = (rows >= self.waiting_from) & (rows < waiting_to)
-        if waits.all() and held_back:
-            return np.concatenate(held_back)[rows - self.waiting_from]
-        assert self._snapshot is not None
-        if not waits.any():
-            return self._snapshot.take(view, rows)
-        committed = self._snapshot.take(view, rows[~waits])
-        result = np.empty((len(rows), *committed.shape[1:]), committed.dtype)
-        result[~waits] = committed
-        result[waits] = np.concatenate(held_back)[rows[waits] - self.waiting_from]
+        pieces: list[tuple[np.ndarray, np.ndarray]] = []
+        left = np.arange(len(rows))
+        for start, batch in (*self._waiting, *self._flying):
+            inside = (rows[left] >= start) & (rows[left] < start + len(batch.ids))
+            if inside.any():
+                pieces.append((left[inside], batch.views[view][rows[left[inside]] - start]))
+                left = left[~inside]
+        if len(left):
+            pieces.append((left, self.committed().take(view, rows[left])))
+        result = np.empty((len(rows), *pieces[0][1].shape[1:]), pieces[0][1].dtype)
+        for at, values in pieces:
+            result[at] = values
         return result
 
     def committed(self) -> FeatureFile:
-        """The committed rows as of the last commit."""
+        """The committed rows as of the last commit that was waited for."""
         assert self._snapshot is not None
         return self._snapshot
 
+    def waiting_bytes(self) -> int:
+        """Bytes of the vectors that wait for the next commit."""
+        return sum(view.nbytes for _, batch in self._waiting for view in batch.views.values())
+
     def add(self, start: int, rows: Rows) -> None:
         """Hold rows back for the next commit; they follow those that wait already."""
-        if not self.waiting:
-            self.waiting_from = start
-        self.waiting.append(rows)
+        self._waiting.append((start, rows))
         for modality, found in self._new.items():
             status, hashes = rows.status[modality], rows.hashes[modality]
             for offset in np.flatnonzero(status == Status.OK).tolist():
                 found.setdefault(hashes[offset].tobytes(), start + offset)
 
     def commit(self) -> None:
-        """Write what waits as one part."""
-        if self.waiting:
-            self._writer.commit(self.waiting_from, concatenate(self.waiting))
-            self.waiting = []
+        """Start writing what waits as one part, once the part before it is committed."""
+        self.settle()
+        if self._waiting:
+            self._flying, self._waiting = self._waiting, []
+            start = self._flying[0][0]
+            rows = concatenate([batch for _, batch in self._flying])
+            self._flight = self._thread.submit(self._writer.commit, start, rows)
+
+    def settle(self) -> None:
+        """Wait until every commit that was started is durable. Raises what it raised."""
+        if self._flight is not None:
+            flight, self._flight = self._flight, None
+            flight.result()
+            self._flying = []
             self._snapshot = self._writer.committed
 
 
