@@ -39,3 +39,22 @@ def torch_dtype(precision: str) -> torch.dtype:
 def to_numpy(tensor: torch.Tensor) -> Any:
     """A model's output as a float32 numpy array on the CPU (bf16 has no numpy dtype)."""
     return tensor.detach().float().cpu().numpy()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an encoder failed for want of memory, on any device, in the words of any torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+
+
+def free_memory() -> None:
+    """Give back what a failed batch still holds, so that a smaller one finds room."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

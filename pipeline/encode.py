@@ -1,10 +1,10 @@
-"""Encoding one window of rows: look at the inputs, encode the distinct new ones, lay the vectors out by row."""
+"""Encoding windows of rows: look at the inputs ahead of time, encode the distinct new ones, lay vectors out by row."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,48 @@ import numpy as np
 from cache import Rows, Status
 from features import Encoder
 from features.images import BadImage, blank
+from pipeline.ahead import Ahead
+from pipeline.batching import BatchSize
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
 from pipeline.inputs import Input, Inputs
 from pipeline.vectors import VectorStore
 
+Batch = tuple[list[int], dict[str, np.ndarray]]
+AHEAD = 64
+"""Photos that are read, decoded and resized ahead of the encoder."""
+
+
+@dataclass
+class _Pending:
+    """One modality of a window whose inputs were looked at: `row_of` says for each distinct usable input which row
+    holds its vector, or None when it is among the `new` ones, whose loading is under way.
+    """
+
+    inputs: Inputs
+    states: list[tuple[Input, int]]
+    row_of: dict[bytes, int | None]
+    new: dict[bytes, int]
+    loaded: Ahead[int, Any] | None
+
+
+@dataclass
+class Window:
+    """Consecutive cache rows (int64 [n]) on their way: `posts` (-1: gone) and whether each is `fresh`."""
+
+    rows: np.ndarray
+    posts: np.ndarray
+    fresh: np.ndarray
+    pending: list[_Pending]
+
 
 class WindowEncoder:
-    """Turns stretches of a plan into rows of the cache; `encoded` counts distinct inputs encoded, per modality."""
+    """Turns stretches of a plan into rows of the cache, in two steps that overlap.
+
+    `begin` looks at a window's inputs and starts decoding; it may run in a thread of its own while `finish`
+    encodes the window before. Windows are finished in the order they were begun in. `encoded` counts distinct inputs
+    that went through the encoder, per modality.
+    """
 
     def __init__(
         self,
@@ -30,7 +64,8 @@ class WindowEncoder:
         pool: ThreadPoolExecutor,
         *,
         dtype: str,
-        batch_size: int,
+        batch_size: int | None,
+        device: str,
         on_error: str,
     ) -> None:
         self._posts = posts
@@ -39,30 +74,70 @@ class WindowEncoder:
         self._store = store
         self._pool = pool
         self._dtype = np.dtype(dtype)
-        self._batch_size = batch_size
+        self._sizes = {modality.modality: BatchSize(batch_size, device) for modality in inputs}
         self._on_error = on_error
         self._blank: dict[str, np.ndarray] | None = None
+        self._failed: dict[str, dict[bytes, Status]] = {modality.modality: {} for modality in inputs}
         self.encoded = {modality.modality: 0 for modality in inputs}
 
-    def rows(self, rows: np.ndarray, posts: np.ndarray, fresh: np.ndarray) -> Rows:
-        """The cache rows `rows` (int64 [n], consecutive): computed where `fresh`, else copied as they are."""
-        n = len(rows)
-        old = np.flatnonzero(~fresh)
+    def begin(self, rows: np.ndarray, posts: np.ndarray, fresh: np.ndarray) -> Window:
+        """Look at the inputs of the fresh rows and start loading those that no row has a vector of yet."""
+        where = np.flatnonzero(fresh)
+        return Window(rows, posts, fresh, [self._look(inputs, rows[where], posts[where]) for inputs in self._inputs])
+
+    def finish(self, window: Window) -> Rows:
+        """The window's rows: computed where fresh, else copied as they are in the file."""
+        n = len(window.rows)
+        ids, groups = self._posts.ids, self._posts.groups
         result = Rows(
-            ids=[self._posts.ids[p] if p >= 0 else "" for p in posts],
-            groups=[self._posts.groups[p] if p >= 0 else "" for p in posts],
+            ids=[ids[p] if p >= 0 else "" for p in window.posts.tolist()],
+            groups=[groups[p] if p >= 0 else "" for p in window.posts.tolist()],
             views={name: np.full((n, *shape), np.nan, self._dtype) for name, shape in self._encoder.views.items()},
             status={m: np.zeros(n, np.uint8) for m in self.encoded},
             hashes={m: np.zeros((n, 16), np.uint8) for m in self.encoded},
             stamps={m: np.zeros(n, np.uint64) for m in self.encoded},
-            captions={},
         )
+        old = np.flatnonzero(~window.fresh)
         if len(old):
-            self._copy(result, rows, old)
-        where = np.flatnonzero(fresh)
-        for inputs in self._inputs:
-            self._fill(result, inputs, where, posts[where])
+            self._copy(result, window.rows, old)
+        where = np.flatnonzero(window.fresh)
+        for pending in window.pending:
+            self._fill(result, pending, where, window.posts[where])
         return result
+
+    def _look(self, inputs: Inputs, rows: np.ndarray, posts: np.ndarray) -> _Pending:
+        modality = inputs.modality
+        states = self._examine(inputs, posts)
+        row_of: dict[bytes, int | None] = {}
+        new: dict[bytes, int] = {}
+        for row, post, (state, _) in zip(rows.tolist(), posts.tolist(), states, strict=True):
+            if state.status != Status.OK or state.hash in row_of:
+                continue
+            row_of[state.hash] = self._store.find(modality, state.hash)
+            if row_of[state.hash] is None:
+                self._store.claim(modality, state.hash, row)
+                new[state.hash] = post
+        loaded = None
+        if modality == "image":
+            loaded = Ahead(self._pool, lambda post: self._encoder.prepare(inputs.load(post)), list(new.values()), AHEAD)
+        return _Pending(inputs, states, row_of, new, loaded)
+
+    def _examine(self, inputs: Inputs, posts: np.ndarray) -> list[tuple[Input, int]]:
+        """State and stamp of each post's input; each distinct one is looked at once."""
+        first: dict[str, int] = {}
+        keys = [inputs.key(post) for post in posts.tolist()]
+        for key, post in zip(keys, posts.tolist(), strict=True):
+            first.setdefault(key, post)
+
+        def look(post: int) -> tuple[Input, int]:
+            # the stamp is taken before the bytes are read: a file that changes in between is seen again next time
+            stamp = inputs.stamp(post)
+            return inputs.examine(post), stamp
+
+        # a text is looked at in less time than a thread takes to hear of it
+        found = map(look, first.values()) if inputs.modality == "text" else self._pool.map(look, first.values())
+        states = dict(zip(first, found, strict=True))
+        return [states[key] for key in keys]
 
     def _copy(self, result: Rows, rows: np.ndarray, old: np.ndarray) -> None:
         cached = self._store.committed()
@@ -76,107 +151,88 @@ class WindowEncoder:
             result.hashes[modality][old] = cached.hashes(modality)[rows[old]]
             result.stamps[modality][old] = cached.stamps(modality)[rows[old]]
 
-    def _fill(self, result: Rows, inputs: Inputs, where: np.ndarray, posts: np.ndarray) -> None:
-        """Compute one modality of the rows at positions `where`."""
-        modality = inputs.modality
-        found = self._examine(inputs, posts)
+    def _fill(self, result: Rows, pending: _Pending, where: np.ndarray, posts: np.ndarray) -> None:
+        """Encode what is new in one modality and lay its vectors out over the rows at positions `where`."""
+        modality = pending.inputs.modality
         status, hashes = result.status[modality], result.hashes[modality]
-        first: dict[bytes, int] = {}
-        for position, post, (state, stamp) in zip(where.tolist(), posts.tolist(), found, strict=True):
-            status[position] = state.status
-            hashes[position] = np.frombuffer(state.hash, np.uint8)
-            result.stamps[modality][position] = stamp
-            if state.status == Status.OK:
-                first.setdefault(state.hash, post)
-        known = {digest: self._store.find(modality, digest) for digest in first}
-        new = [digest for digest, row in known.items() if row is None]
-        vectors, failed = self._encode(inputs, [first[digest] for digest in new])
-        self.encoded[modality] += len(new) - len(failed)
-        slot = {digest: position for position, digest in enumerate(new)}
-        names = [name for name in result.views if name.split("/")[0] == modality]
+        failed = self._failed[modality]
+        slots = {digest: slot for slot, digest in enumerate(pending.new)}
+        vectors = self._encode(pending, list(slots), failed)
         by_row: list[tuple[int, int]] = []
         by_slot: list[tuple[int, int]] = []
-        for position in where[status[where] == Status.OK].tolist():
-            digest = hashes[position].tobytes()
-            row = known[digest]
-            if row is not None:
-                by_row.append((position, row))
-            elif slot[digest] in failed:
-                status[position] = failed[slot[digest]]
-            else:
-                by_slot.append((position, slot[digest]))
+        for position, (state, stamp) in zip(where.tolist(), pending.states, strict=True):
+            hashes[position] = np.frombuffer(state.hash, np.uint8)
+            result.stamps[modality][position] = stamp
+            status[position] = failed.get(state.hash, state.status) if state.status == Status.OK else state.status
+            if status[position] == Status.OK:
+                row = pending.row_of[state.hash]
+                (by_slot if row is None else by_row).append((position, slots[state.hash] if row is None else row))
+        names = [name for name in result.views if name.split("/")[0] == modality]
         for name in names:
-            for pairs, source in ((by_slot, vectors.get(name)), (by_row, None)):
+            for pairs, new in ((by_slot, True), (by_row, False)):
                 if pairs:
                     at, of = np.array(pairs, dtype=np.int64).T
-                    result.views[name][at] = self._store.take(name, of) if source is None else source[of]
+                    result.views[name][at] = vectors[name][of] if new else self._store.take(name, of)
         self._settle_bad(result, modality, names, where, posts)
 
-    def _examine(self, inputs: Inputs, posts: np.ndarray) -> list[tuple[Input, int]]:
-        """State and stamp of each post's input; each distinct one is looked at once."""
-        first: dict[str, int] = {}
-        keys = [inputs.key(post) for post in posts.tolist()]
-        for key, post in zip(keys, posts.tolist(), strict=True):
-            first.setdefault(key, post)
-        # the stamp is taken before the bytes are read: a file that changes in between is seen again next time
-        states = dict(
-            zip(first, self._pool.map(lambda p: (inputs.stamp(p), inputs.examine(p)), first.values()), strict=True)
-        )
-        return [(states[key][1], states[key][0]) for key in keys]
-
-    def _encode(self, inputs: Inputs, posts: list[int]) -> tuple[dict[str, np.ndarray], dict[int, Status]]:
-        """Vectors of distinct inputs by view, in the order of `posts`, and the status of those that failed."""
-        failed: dict[int, Status] = {}
+    def _encode(self, pending: _Pending, digests: list[bytes], failed: dict[bytes, Status]) -> dict[str, np.ndarray]:
+        """Vectors by view in the order of `digests`; those that have none are put into `failed` with their reason."""
         vectors: dict[str, np.ndarray] = {}
-        batches = self._images(inputs, posts, failed) if inputs.modality == "image" else self._texts(inputs, posts)
-        for slots, views in batches:
+        before = len(failed)
+        for slots, views in self._batches(pending, digests, failed):
             for name, values in views.items():
                 # a value beyond the stored dtype's range becomes infinite here and is caught below
                 with np.errstate(over="ignore"):
                     stored = values.astype(self._dtype)
                 if name not in vectors:
-                    vectors[name] = np.full((len(posts), *stored.shape[1:]), np.nan, self._dtype)
+                    vectors[name] = np.full((len(digests), *stored.shape[1:]), np.nan, self._dtype)
                 vectors[name][slots] = stored
                 finite = np.isfinite(stored).reshape(len(stored), -1).all(axis=1)
                 for slot in np.asarray(slots)[~finite].tolist():
-                    failed[slot] = Status.NON_FINITE
-        return vectors, failed
+                    failed[digests[slot]] = Status.NON_FINITE
+        self.encoded[pending.inputs.modality] += len(digests) - (len(failed) - before)
+        return vectors
 
-    def _texts(self, inputs: Inputs, posts: list[int]) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+    def _batches(self, pending: _Pending, digests: list[bytes], failed: dict[bytes, Status]) -> Iterator[Batch]:
+        if pending.loaded is not None:
+            yield from self._images(pending.loaded, digests, failed)
+        else:
+            yield from self._texts(pending)
+
+    def _texts(self, pending: _Pending) -> Iterator[Batch]:
         """Batches of texts of like length, the longest first, so that little is padded."""
-        texts = [inputs.load(post) for post in posts]
+        texts = [pending.inputs.load(post) for post in pending.new.values()]
         order = sorted(range(len(texts)), key=lambda slot: -self._encoder.text_length(texts[slot]))
-        for start in range(0, len(order), self._batch_size):
-            slots = order[start : start + self._batch_size]
-            yield slots, self._encoder.encode_texts([texts[slot] for slot in slots])
+        size = self._sizes["text"]
+        while order:
+            slots, order = order[: size.size], order[size.size :]
+            yield slots, size.run(self._encoder.encode_texts, [texts[slot] for slot in slots])
 
-    def _images(
-        self, inputs: Inputs, posts: list[int], failed: dict[int, Status]
-    ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+    def _images(self, loaded: Ahead[int, Any], digests: list[bytes], failed: dict[bytes, Status]) -> Iterator[Batch]:
         """Batches of photos, decoded ahead of the encoder; a bad one costs only its own row."""
-
-        def read(post: int) -> np.ndarray:
-            return self._encoder.prepare(inputs.load(post))
-
-        ahead: deque[tuple[int, Future[Any]]] = deque()
-        upcoming = iter(enumerate(posts))
+        size = self._sizes["image"]
         slots: list[int] = []
         batch: list[np.ndarray] = []
-        while True:
-            while len(ahead) < 2 * self._batch_size and (item := next(upcoming, None)) is not None:
-                ahead.append((item[0], self._pool.submit(read, item[1])))
-            if ahead:
-                slot, future = ahead.popleft()
-                try:
-                    batch.append(future.result())
-                    slots.append(slot)
-                except BadImage as bad:
-                    failed[slot] = Status.from_reason(bad.reason)
-            if slots and (len(slots) == self._batch_size or not ahead):
-                yield slots, self._encoder.encode_images(np.stack(batch))
+        for slot, future in enumerate(loaded):
+            array = self._arrived(future, digests[slot], failed)
+            if array is not None:
+                slots.append(slot)
+                batch.append(array)
+            if len(batch) >= size.size:
+                yield slots, size.run(self._encode_images, batch)
                 slots, batch = [], []
-            if not ahead and not slots:
-                return
+        if batch:
+            yield slots, size.run(self._encode_images, batch)
+
+    def _encode_images(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return self._encoder.encode_images(np.stack(batch))
+
+    def _arrived(self, future: Future[Any], digest: bytes, failed: dict[bytes, Status]) -> np.ndarray | None:
+        try:
+            return future.result()
+        except BadImage as bad:
+            failed[digest] = Status.from_reason(bad.reason)
+            return None
 
     def _settle_bad(self, result: Rows, modality: str, names: list[str], where: np.ndarray, posts: np.ndarray) -> None:
         """What happens to bad rows: left as NaN with their reason, a stop, or a blank photo in their place."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ from cache import FeatureFile, FeatureWriter, Status, ViewSpec
 from features import Card, Encoder, Fingerprint, fingerprint
 from features.text import CLEANERS
 from pipeline.datasets.posts import Posts
-from pipeline.encode import WindowEncoder
+from pipeline.encode import Window, WindowEncoder
 from pipeline.errors import UsageError
 from pipeline.inputs import inputs_of
 from pipeline.interrupt import Interrupts
@@ -38,11 +39,15 @@ WINDOW_ROWS = (64, 8192)
 
 @dataclass(frozen=True)
 class Options:
-    """How to extract. Only `precision` and `cleaner` change the vector of a good row."""
+    """How to extract. Only `precision` and `cleaner` change the vector of a good row.
+
+    `batch_size` None: found by trying. `device` is where the encoder was put.
+    """
 
     precision: str = "fp32"
     cleaner: str = "raw"
-    batch_size: int = 32
+    device: str = "cpu"
+    batch_size: int | None = None
     num_workers: int = 2
     overwrite: str = "only-missing"
     on_error: str = "skip"
@@ -55,7 +60,7 @@ class Options:
         ):
             if value not in known:
                 raise UsageError(f"'{value}' is no choice for {flag}; choose one of {', '.join(known)}.")
-        if self.batch_size < 1 or self.num_workers < 1:
+        if min(self.num_workers, 1 if self.batch_size is None else self.batch_size) < 1:
             raise UsageError("--batch-size and --num-workers must be at least 1.")
 
 
@@ -137,6 +142,7 @@ def _run(
             pool,
             dtype=STORED[options.precision],
             batch_size=options.batch_size,
+            device=options.device,
             on_error=options.on_error,
         )
         done = _write_all(plan, windows, store, interrupts, bar)
@@ -146,42 +152,65 @@ def _run(
     result.interrupted = interrupts.asked and done < len(plan.rows)
 
 
-def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupts: Interrupts, bar: tqdm[Any]) -> int:
-    """Encode the plan window by window, committing a part about every `PART_SECONDS`; rows written.
+class _Pace:
+    """Cuts a plan into windows that take about `WINDOW_SECONDS` each: a window is what a signal waits for."""
 
-    A window is what a signal waits for, so it is short; a part is what a kill can cost.
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._size = WINDOW_ROWS[0]
+
+    def cuts(self) -> Iterator[tuple[slice, bool]]:
+        """Stretches of the plan, each with whether it is the last one before a gap in the rows."""
+        for run in self._plan.runs():
+            start = run.start
+            while start < run.stop:
+                stop = min(start + self._size, run.stop)
+                yield slice(start, stop), stop == run.stop
+                start = stop
+
+    def took(self, rows: int, seconds: float) -> None:
+        """A window of `rows` took `seconds`; the next ones grow or shrink by that, at most to double."""
+        wanted = int(rows * min(2.0, WINDOW_SECONDS / max(seconds, 1e-3)))
+        self._size = min(max(wanted, WINDOW_ROWS[0]), WINDOW_ROWS[1])
+
+
+def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupts: Interrupts, bar: tqdm[Any]) -> int:
+    """Encode the plan window by window, the inputs of the next one looked at meanwhile; rows written.
+
+    A part, which is what a kill can cost, is committed about every `PART_SECONDS`.
     """
     done = bad = 0
-    size = WINDOW_ROWS[0]
-    for run in plan.runs():
-        start = run.start
-        committed_at = time.monotonic()
-        while start < run.stop and not interrupts.asked:
-            began = time.monotonic()
-            window = slice(start, min(start + size, run.stop))
-            rows = windows.rows(plan.rows[window], plan.posts[window], plan.fresh[window])
-            store.add(int(plan.rows[start]), rows)
-            start = window.stop
+    pace = _Pace(plan)
+    with ThreadPoolExecutor(1, thread_name_prefix="inputs") as reader:
+
+        def begin(cut: tuple[slice, bool]) -> tuple[slice, bool, Future[Window]]:
+            at = cut[0]
+            return *cut, reader.submit(windows.begin, plan.rows[at], plan.posts[at], plan.fresh[at])
+
+        upcoming = map(begin, pace.cuts())
+        following = next(upcoming, None)
+        finished = committed = time.monotonic()
+        while following is not None:
+            at, ends_run, future = following
+            window = future.result()
+            following = None if interrupts.asked else next(upcoming, None)
+            rows = windows.finish(window)
+            store.add(int(plan.rows[at.start]), rows)
             now = time.monotonic()
-            if now - committed_at > PART_SECONDS or store.waiting_bytes() >= PART_BYTES:
+            if ends_run or now - committed > PART_SECONDS or store.waiting_bytes() >= PART_BYTES:
                 store.commit()
-                committed_at = time.monotonic()
-            size = _next_size(size, now - began)
+                committed = now
+            pace.took(len(rows.ids), now - finished)
+            finished = now
             done += len(rows.ids)
             bad += int(np.any([status != Status.OK for status in rows.status.values()], axis=0).sum())
-            bar.update(int(plan.fresh[window].sum()))
+            bar.update(int(plan.fresh[at].sum()))
             bar.set_postfix(bad=bad, refresh=False)
-        store.commit()
-        if interrupts.asked:
-            break
+            if interrupts.asked:
+                break
+    store.commit()
     store.settle()
     return done
-
-
-def _next_size(size: int, seconds: float) -> int:
-    """Window rows that should take about `WINDOW_SECONDS`, at most doubled at once."""
-    wanted = int(size * min(2.0, WINDOW_SECONDS / max(seconds, 1e-3)))
-    return min(max(wanted, WINDOW_ROWS[0]), WINDOW_ROWS[1])
 
 
 def _bar(total: int) -> tqdm[Any]:

@@ -67,9 +67,13 @@ class VectorStore:
         self._thread.shutdown(wait=True)
 
     def find(self, modality: str, digest: bytes) -> int | None:
-        """The row that holds the vector of this input, or None."""
+        """The row that holds the vector of this input, or will hold it, or None."""
         row = self._new[modality].get(digest)
         return self._old[modality].find(digest) if row is None and modality in self._old else row
+
+    def claim(self, modality: str, digest: bytes, row: int) -> None:
+        """From now on the vector of this input is the one that `row` will hold."""
+        self._new[modality][digest] = row
 
     def take(self, view: str, rows: np.ndarray) -> np.ndarray:
         """Vectors [n, ...] of `rows` (int64 [n]) in the stored dtype."""
@@ -99,10 +103,6 @@ class VectorStore:
     def add(self, start: int, rows: Rows) -> None:
         """Hold rows back for the next commit; they follow those that wait already."""
         self._waiting.append((start, rows))
-        for modality, found in self._new.items():
-            status, hashes = rows.status[modality], rows.hashes[modality]
-            for offset in np.flatnonzero(status == Status.OK).tolist():
-                found.setdefault(hashes[offset].tobytes(), start + offset)
 
     def commit(self) -> None:
         """Start writing what waits as one part, once the part before it is committed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,8 +34,8 @@ def extract(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
     cleaner: Annotated[str, typer.Option(help="The text cleaner.")] = "raw",
-    batch_size: Annotated[int, typer.Option(help="Inputs per forward pass.")] = 32,
-    num_workers: Annotated[int, typer.Option(help="Threads that read and decode photos.")] = 2,
+    batch_size: Annotated[int | None, typer.Option(help="Inputs per forward pass [found by trying].")] = None,
+    num_workers: Annotated[int | None, typer.Option(help="Threads that read and decode photos [one per core].")] = None,
     overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
     on_error: Annotated[str, typer.Option(help="A bad photo: skip, stop, or blank (a white photo).")] = "skip",
     limit: o.Limit = None,
@@ -65,7 +66,7 @@ def extract(
             "precision": precision,
             "cleaner": cleaner,
             "batch_size": batch_size,
-            "num_workers": num_workers,
+            "num_workers": num_workers or max(2, os.cpu_count() or 2),
             "overwrite": overwrite,
             "on_error": on_error,
         },
@@ -103,9 +104,9 @@ def run_extraction(
     from pipeline.log import say
 
     declared = card(model)
-    chosen = stage.Options(**settings)  # type: ignore[arg-type]
-    posts = open_dataset(dataset, data, Columns(*columns), name=name, artifacts=cache.parent).head(limit)
     where = "cpu" if declared.extra is None else choose_device(device)
+    chosen = stage.Options(device=where, **settings)  # type: ignore[arg-type]
+    posts = open_dataset(dataset, data, Columns(*columns), name=name, artifacts=cache.parent).head(limit)
     weights = pretrained or declared.pretrained
     said = f", weights {weights}" if weights else ""
     say(f"Model: {model}{said}, {chosen.precision} on {where}; texts as they are ({chosen.cleaner})")

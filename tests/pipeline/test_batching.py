@@ -1,0 +1,109 @@
+"""Batches: memory that runs out halves them and loses nothing; the search ends at a size that pays."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from features import FeatureError
+from pipeline.ahead import Ahead
+from pipeline.batching import BatchSize
+from pipeline.extract import Options, extract
+from tests.pipeline.support import Counting, classic_card, make_posts
+
+
+class Small(Counting):
+    """Has memory for three inputs at a time."""
+
+    largest = 0
+
+    def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        if len(batch) > 3:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        self.largest = max(self.largest, len(batch))
+        return super().encode_images(batch)
+
+
+def test_out_of_memory_halves_the_batch_and_loses_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    posts = make_posts(tmp_path / "data", photos=30)
+    small = Small()
+    found = extract(posts, classic_card(), small, tmp_path / "small", Options(batch_size=16), "")
+    whole = extract(posts, classic_card(), Counting(), tmp_path / "whole", Options(batch_size=16), "")
+    assert (found.ok, small.largest) == (60, 2)
+    assert "memory ran out; going on with batches of 2" in capsys.readouterr().err
+    with h5py.File(found.file) as one, h5py.File(whole.file) as other:
+        np.testing.assert_array_equal(one["views/image/statistics"][()], other["views/image/statistics"][()])
+
+
+def test_one_input_too_large_for_memory_is_one_sentence() -> None:
+    def never(batch: Sequence[int]) -> dict[str, np.ndarray]:
+        raise MemoryError
+
+    with pytest.raises(FeatureError, match="not enough memory for even one input"):
+        BatchSize(8, "cpu").run(never, list(range(8)))
+
+
+def test_other_failures_are_not_taken_for_memory() -> None:
+    def broken(batch: Sequence[int]) -> dict[str, np.ndarray]:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        BatchSize(8, "cpu").run(broken, [1, 2])
+
+
+@pytest.mark.parametrize("best", [8, 32])
+def test_search_settles_on_the_size_that_is_fastest(best: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def encode(batch: Sequence[int]) -> dict[str, np.ndarray]:
+        # inputs get cheaper up to the best size and dearer beyond it
+        clock[0] += len(batch) * (2.0 if len(batch) > best else 1.0 + best / len(batch))
+        return {"view": np.zeros((len(batch), 1))}
+
+    size = BatchSize(None, "cpu")
+    for _ in range(40):
+        size.run(encode, list(range(size.size)))
+    assert size.size == best
+
+
+def test_working_ahead_is_bounded_and_in_order() -> None:
+    started: list[int] = []
+    gate = threading.Event()
+
+    def work(item: int) -> int:
+        started.append(item)
+        gate.wait(5)
+        return item * 10
+
+    with ThreadPoolExecutor(2) as pool:
+        ahead = Ahead(pool, work, range(50), depth=4)
+        time.sleep(0.05)
+        assert len(started) <= 4
+        gate.set()
+        assert [future.result() for future in ahead] == [item * 10 for item in range(50)]
+
+
+def test_vectors_do_not_depend_on_window_or_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    posts = make_posts(tmp_path / "data", count=300, photos=40)
+    (tmp_path / "data" / posts.images[3]).write_bytes(b"broken")
+    posts = replace(posts, texts=["", *posts.texts[1:]])
+    found = []
+    for window, batch in ((7, 1), (64, 5), (8192, None)):
+        monkeypatch.setattr("pipeline.extract.WINDOW_ROWS", (window, window))
+        result = extract(posts, classic_card(), Counting(), tmp_path / f"{window}", Options(batch_size=batch), "")
+        with h5py.File(result.file) as opened:
+            tables = ("views/image/statistics", "views/text/hashed", "status", "inputs/image/hash", "posts/id")
+            found.append({name: opened[name][()] for name in tables})
+        assert result.encoded == {"image": 39, "text": len(set(posts.texts)) - 1}
+    for other in found[1:]:
+        for name, values in found[0].items():
+            np.testing.assert_array_equal(values, other[name], err_msg=name)
