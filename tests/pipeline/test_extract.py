@@ -238,12 +238,7 @@ def test_removed_posts_keep_their_rows_and_come_back_for_nothing(tmp_path: Path)
 
 
 def test_wrong_options_are_refused_before_anything_is_touched(tmp_path: Path) -> None:
-    for option in (
-        {"overwrite": "yes"},
-        {"on_error": "ignore"},
-        {"cleaner": "mine"},
-        {"batch_size": 0},
-        {"num_workers": 0},
-    ):
+    wrong = {"overwrite": "yes", "on_error": "ignore", "cleaner": "mine", "batch_size": 0, "num_workers": 0}
+    for name, value in wrong.items():
         with pytest.raises(UsageError):
-            Options(**dict([option]))  # type: ignore[arg-type]
+            Options(**{name: value})  # type: ignore[arg-type]
