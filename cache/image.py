@@ -145,5 +145,5 @@ def _check_tables(image: Image) -> None:
             raise CacheError(f"{name} is refused: '{path}' holds a status this program does not know; update it.")
     for one in header.schema.captions:
         offsets = image.array(f"captions/{one}/offsets")
-        if offsets[0] != 0 or offsets[-1] != header.sizes.caption_bytes[one] or (offsets[1:] < offsets[:-1]).any():
+        if offsets[0] != 0 or offsets[-1] != header.sizes.caption_bytes[one] or (offsets[1:] <= offsets[:-1]).any():
             raise CacheError(f"{name} is refused: the offsets of the captions '{one}' make no sense.")

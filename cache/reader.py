@@ -38,6 +38,7 @@ class FeatureFile:
         self.segments = snapshot.segments
         self._starts = np.array([segment.start for segment in snapshot.segments])
         self._map_above = map_above
+        self._maps: dict[str, np.ndarray] = {}
 
     @classmethod
     def open(cls, path: str | Path, map_above: int = MAP_ABOVE) -> FeatureFile:
@@ -65,6 +66,7 @@ class FeatureFile:
     def close(self) -> None:
         """Let go of the files; arrays that were read stay valid, also mapped ones."""
         self.segments = ()
+        self._maps.clear()
         self.__dict__.pop("_index", None)
 
     @cached_property
@@ -141,19 +143,21 @@ class FeatureFile:
 
         Raises CacheError for a row outside [0, n): -1 means "absent" here, never "the last".
         """
-        spec = self._spec(view)
-        index = np.asarray(rows)
-        if index.ndim != 1 or (index.dtype.kind not in "iu" and index.size):
+        index = rows if type(rows) is np.ndarray and rows.dtype == np.int64 else _row_numbers(rows)
+        if index.ndim != 1:
             raise CacheError("Rows to take are a list of row numbers.")
-        if not index.size:
-            return np.empty((0, *spec.shape), spec.dtype)
-        if index.min() < 0 or index.max() >= self.n:
+        # Seen as unsigned, a negative row is a huge one, so one maximum checks both ends.
+        if len(index) and np.maximum.reduce(index.view(np.uint64)) >= self.n:
             raise CacheError(f"Rows to take must lie between 0 and {self.n - 1}; {self.path} has {self.n} rows.")
         if verify:
+            self._spec(view)
             self._require_rows(f"views/{view}", index)
         if len(self.segments) == 1:
-            return np.take(self._map(view), index, axis=0, mode="clip")
+            return self._map(view).take(index, 0, None, "clip")
+        spec = self._spec(view)
         out = np.empty((len(index), *spec.shape), spec.dtype)
+        if not len(index):
+            return out
         owners = np.searchsorted(self._starts, index, "right") - 1
         order = np.argsort(owners, kind="stable")
         used, begins = np.unique(owners[order], return_index=True)
@@ -171,13 +175,10 @@ class FeatureFile:
     def _index(self) -> IdIndex:
         return IdIndex(self.ids)
 
-    @cached_property
-    def _maps(self) -> dict[str, np.ndarray]:
-        return {}
-
     def _map(self, view: str) -> np.ndarray:
         """A view of a snapshot that is one segment, as a read-only map of the file."""
         if view not in self._maps:
+            self._spec(view)
             one = self.segments[0]
             self._maps[view] = one.image.array(f"views/{view}")[one.first : one.first + self.n]
         return self._maps[view]
@@ -214,3 +215,11 @@ class FeatureFile:
     def _require_open(self) -> None:
         if not self.segments:
             raise CacheError(f"{self.path} was closed; open it again.")
+
+
+def _row_numbers(rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Rows as int64. Raises CacheError for anything but whole numbers."""
+    index = np.asarray(rows)
+    if index.size and index.dtype.kind not in "iu":
+        raise CacheError("Rows to take are a list of row numbers.")
+    return index.astype(np.int64)

@@ -136,11 +136,11 @@ def tables_of(rows: Rows, schema: Schema) -> dict[str, np.ndarray]:
 
 
 def pack_captions(texts: Sequence[str], name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Captions as offsets uint64 [n + 1] into a blob of UTF-8 bytes, uint8 [total]."""
+    """Captions as offsets uint64 [n + 1] into a blob of UTF-8 bytes, uint8 [total]; a NUL ends each caption."""
     if len(texts) != n:
         raise CacheError(f"A batch of {n} posts came with {len(texts)} captions {name!r}; give one per post.")
     try:
-        encoded = [text.encode() for text in texts]
+        encoded = [text.encode() + b"\0" for text in texts]
     except (AttributeError, UnicodeEncodeError) as error:
         raise CacheError(f"A caption {name!r} is not a proper text ({error}).") from error
     offsets = np.zeros(n + 1, np.uint64)

@@ -117,6 +117,7 @@ def _allocate(file: h5py.File, path: str, table: Table) -> int:
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    settings.set_obj_track_times(False)
     kind = h5py.h5t.py_create(stored_type(path, table), logical=True)
     dataset = h5py.h5d.create(group.id, name.encode(), kind, h5py.h5s.create_simple(table.shape), settings)
     return dataset.get_offset() if table.nbytes else 0

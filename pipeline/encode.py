@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,6 +80,11 @@ class WindowEncoder:
         self._blank: dict[str, np.ndarray] | None = None
         self._failed: dict[str, dict[bytes, Status]] = {modality.modality: {} for modality in inputs}
         self.encoded = {modality.modality: 0 for modality in inputs}
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row's vectors as stored."""
+        return self._dtype.itemsize * sum(math.prod(shape) for shape in self._encoder.views.values())
 
     def begin(self, rows: np.ndarray, posts: np.ndarray, fresh: np.ndarray) -> Window:
         """Look at the inputs of the fresh rows and start loading those that no row has a vector of yet."""

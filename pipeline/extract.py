@@ -32,9 +32,10 @@ STORED = {"fp32": "float32", "fp16": "float16", "bf16": "float32"}
 """The dtype on disk per precision; bf16 has none in HDF5, and every bf16 value is exact in float32."""
 
 PART_SECONDS = 30.0
-PART_BYTES = 128 << 20
+PART_BYTES = 64 << 20
 WINDOW_SECONDS = 3.0
 WINDOW_ROWS = (64, 8192)
+WINDOW_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,10 @@ def _run(
 class _Pace:
     """Cuts a plan into windows that take about `WINDOW_SECONDS` each: a window is what a signal waits for."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, row_bytes: int) -> None:
         self._plan = plan
         self._size = WINDOW_ROWS[0]
+        self._largest = max(WINDOW_ROWS[0], min(WINDOW_ROWS[1], WINDOW_BYTES // row_bytes))
 
     def cuts(self) -> Iterator[tuple[slice, bool]]:
         """Stretches of the plan, each with whether it is the last one before a gap in the rows."""
@@ -171,7 +173,7 @@ class _Pace:
     def took(self, rows: int, seconds: float) -> None:
         """A window of `rows` took `seconds`; the next ones grow or shrink by that, at most to double."""
         wanted = int(rows * min(2.0, WINDOW_SECONDS / max(seconds, 1e-3)))
-        self._size = min(max(wanted, WINDOW_ROWS[0]), WINDOW_ROWS[1])
+        self._size = min(max(wanted, WINDOW_ROWS[0]), self._largest)
 
 
 def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupts: Interrupts, bar: tqdm[Any]) -> int:
@@ -180,7 +182,7 @@ def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupt
     A part, which is what a kill can cost, is committed about every `PART_SECONDS`.
     """
     done = bad = 0
-    pace = _Pace(plan)
+    pace = _Pace(plan, windows.row_bytes)
     with ThreadPoolExecutor(1, thread_name_prefix="inputs") as reader:
 
         def begin(cut: tuple[slice, bool]) -> tuple[slice, bool, Future[Window]]:

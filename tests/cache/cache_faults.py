@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cache import CacheError, FeatureFile, FeatureWriter, files
 from cache_support import make_rows, salts_of, settings
+
+from cache import CacheError, FeatureFile, FeatureWriter, files
 
 OPERATIONS = (
     "create",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from cache_faults import DISK_ERRORS, Killed, check_final, check_state, faulty, run_all
-
-from cache import CacheError, FeatureWriter
 from cache_support import make_rows, salts_of, settings
 
-SHARDS = 4
+from cache import CacheError, FeatureFile, FeatureWriter
+
+SHARDS = 8
 
 
 def _operations(monkeypatch, folder: Path) -> list[str]:
@@ -55,6 +55,11 @@ def test_failing_disk_is_one_sentence_and_resume_works(tmp_path: Path, monkeypat
         check_final(path)
 
 
+def _commit_twos(writer: FeatureWriter) -> None:
+    for start in (3, 5, 7):
+        writer.commit(start, make_rows(start, start + 2))
+
+
 def test_writer_goes_on_after_a_failed_commit(tmp_path: Path, monkeypatch) -> None:
     """Also when the part got its name and only the folder's fsync failed."""
     for at in range(6):
@@ -65,11 +70,11 @@ def test_writer_goes_on_after_a_failed_commit(tmp_path: Path, monkeypatch) -> No
                 faulty(monkeypatch, at, error=DISK_ERRORS[0]) as fault,
                 pytest.raises(CacheError, match="disk is full"),
             ):
-                for start in (3, 5, 7):
-                    writer.commit(start, make_rows(start, start + 2))
+                _commit_twos(writer)
             done = writer.committed.n
             assert done in (3, 5), fault.names
             writer.commit(3, make_rows(3, 9, 2))
-            assert salts_of(writer.committed).tolist() == [0] * 3 + [2] * 6
+            for file in (writer.committed, FeatureFile.open(path)):
+                assert salts_of(file).tolist() == [0] * 3 + [2] * 6
             writer.seal()
             assert salts_of(writer.committed).tolist() == [0] * 3 + [2] * 6

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cache_faults import COMMITS, check_final, check_state, run_all
+from cache_faults import COMMITS, Killed, check_final, check_state, faulty, run_all
 from cache_power import Trace
 
-SHARDS, STATES = 3, 102
+SHARDS, STATES = 6, 51
 
 
 class _Acknowledged(list):
@@ -44,3 +45,26 @@ def test_power_loss_keeps_committed_rows(tmp_path: Path, monkeypatch, shard: int
         check_state(path, sure)
         run_all(path, [])
         check_final(path)
+
+
+@pytest.mark.parametrize("first", [2, 4, 6])
+def test_power_loss_after_a_kill_and_a_resume_keeps_what_the_resume_found(
+    tmp_path: Path, monkeypatch, first: int
+) -> None:
+    """What a killed writer named may not be durable yet; the next one sees to that before it relies on it."""
+    rng = np.random.default_rng(first)
+    for at in range(first, 150, 6):
+        root = tmp_path / f"disk{at}"
+        root.mkdir()
+        trace = Trace(root)
+        path = root / "cache" / "set" / "clip.h5"
+        acknowledged = _Acknowledged(trace)
+        with trace.recording(monkeypatch):
+            with faulty(monkeypatch, at), suppress(Killed):
+                run_all(path, [])
+            run_all(path, acknowledged)
+        for state, moment in enumerate(acknowledged.moments[:-1]):
+            target = tmp_path / f"state{at}.{state}"
+            target.mkdir()
+            trace.lay_out(moment, 0.3 * (state % 2), rng, target)
+            check_state(target / "cache" / "set" / "clip.h5", acknowledged[: state + 1])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cache_support import MODALITIES, make_rows, post_id, settings, write
 
 from cache import CacheDamaged, CacheError, FeatureFile, FeatureWriter, ViewSpec, verify
 from cache.header import unpack
 from cache.image import map_image
 from cache.snapshot import parts_folder
-from cache_support import MODALITIES, make_rows, post_id, settings, write
 
 FLIPS = 500
 
