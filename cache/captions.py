@@ -15,7 +15,7 @@ import numpy as np
 from cache.errors import CacheError
 from cache.snapshot import Segment
 
-_CHUNK = 1 << 11
+_CHUNK = 1 << 10
 
 
 class Captions(Sequence[str]):

@@ -19,8 +19,8 @@ class FeatureError(Exception):
     """An encoder cannot be had or cannot be used as asked; the message is one sentence."""
 
 
-class UnknownModel(FeatureError):
-    """A model was named that is not in the table."""
+class UnknownChoice(FeatureError):
+    """A model, precision or device was named that does not exist."""
 
     exit_code = 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from features.card import FeatureError
+from features.card import FeatureError, UnknownChoice
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ def choose_device(name: str = "auto") -> str:
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if present[device])
     if name.split(":")[0] not in present:
-        raise FeatureError(f"There is no device '{name}'; choose one of {', '.join(DEVICES)}.")
+        raise UnknownChoice(f"There is no device '{name}'; choose one of {', '.join(DEVICES)}.")
     if not present[name.split(":")[0]]:
         raise FeatureError(f"This machine has no usable '{name}' device; use --device cpu or auto.")
     return name

@@ -11,34 +11,46 @@ from PIL import Image
 MAX_PIXELS = 89_478_485
 """Photos with more pixels are refused before decoding (Pillow's own bound for decompression bombs)."""
 
+MAX_ASPECT = 50
+"""Photos longer than this many times their width are refused: transforms that scale the shorter edge up would
+make gigabytes of a sliver."""
+
+# the bound is checked here, before decoding; a warning beside it would only be noise
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 
 class BadImage(Exception):
-    """The photo cannot be used; `reason` is "image undecodable" or "image too large"."""
+    """The photo cannot be used; `reason` is "image undecodable" or "image too large".
 
-    def __init__(self, reason: str) -> None:
+    `passing`: it may be fine another time (it could not be read, it changed meanwhile, memory ran out).
+    """
+
+    def __init__(self, reason: str, passing: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.passing = passing
 
 
 def decode(data: bytes) -> Image.Image:
     """The first frame of an encoded image as 8-bit RGB, whatever its file name said it was.
 
     A decoder may fail in any way on hostile bytes, so every failure becomes `BadImage`, never a crash
-    of the batch. Nothing is decoded from a file whose header announces more than `MAX_PIXELS` pixels.
+    of the batch. Nothing is decoded from a file whose header announces more than `MAX_PIXELS` pixels, or a side
+    more than `MAX_ASPECT` times the other.
     """
     try:
-        with warnings.catch_warnings():
-            # the bound is checked here, by us, and not by a warning
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise BadImage("image too large")
-                image.load()
-                return _to_rgb(image)
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS or max(width, height) > MAX_ASPECT * min(width, height):
+                raise BadImage("image too large")
+            image.load()
+            return _to_rgb(image)
     except BadImage:
         raise
-    except (Image.DecompressionBombError, MemoryError):
+    except Image.DecompressionBombError:
         raise BadImage("image too large") from None
+    except MemoryError:
+        raise BadImage("image too large", passing=True) from None
     except Exception:
         raise BadImage("image undecodable") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownModel
+from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownChoice
 from features.weights import settle_hub
 
 _DECLARED = (
@@ -68,9 +68,9 @@ CARDS: dict[str, Card] = {card.name: card for card in _DECLARED}
 
 
 def card(name: str) -> Card:
-    """The declared card of `name`; `UnknownModel` names the known ones."""
+    """The declared card of `name`; `UnknownChoice` names the known ones."""
     if name not in CARDS:
-        raise UnknownModel(f"There is no model '{name}'; `crisis models` lists them: {', '.join(CARDS)}.")
+        raise UnknownChoice(f"There is no model '{name}'; `crisis models` lists them: {', '.join(CARDS)}.")
     return CARDS[name]
 
 
@@ -88,7 +88,7 @@ def load(
     the weights cannot be had.
     """
     if precision not in PRECISIONS:
-        raise FeatureError(f"There is no precision '{precision}'; choose one of {', '.join(PRECISIONS)}.")
+        raise UnknownChoice(f"There is no precision '{precision}'; choose one of {', '.join(PRECISIONS)}.")
     settle_hub(pretrained or card.pretrained)
     module, function = card.loader.split(":")
     options: dict[str, Any] = {

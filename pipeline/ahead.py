@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -17,7 +17,7 @@ class Ahead(Generic[T, R]):
     Iterating gives each item's future as it is needed; at most `depth` finished results wait in memory.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T], depth: int) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], depth: int) -> None:
         self._pool = pool
         self._work = work
         self._items = iter(items)

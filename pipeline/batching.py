@@ -36,11 +36,14 @@ class BatchSize:
     def run(self, encode: Callable[[Sequence[T]], Views], batch: Sequence[T]) -> Views:
         """`encode(batch)`, in halves when memory runs out. Raises `FeatureError` when one input is too much."""
         started = time.perf_counter()
+        views = None
         try:
             views = encode(batch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
+        if views is None:
+            # only here, outside the handler, has the failed pass let go of what it held
             return self._halved(encode, batch)
         if self._searching and len(batch) == self.size:
             self._judge(len(batch) / (time.perf_counter() - started))

@@ -12,15 +12,17 @@ import numpy as np
 
 from cache import Rows, Status
 from features import Encoder
+from features.device import is_out_of_memory
 from features.images import BadImage, blank
 from pipeline.ahead import Ahead
 from pipeline.batching import BatchSize
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
-from pipeline.inputs import Input, Inputs
+from pipeline.inputs import NO_HASH, Input, Inputs
 from pipeline.vectors import VectorStore
 
 Batch = tuple[list[int], dict[str, np.ndarray]]
+Loaded = Ahead[tuple[bytes, int], Any]
 AHEAD = 64
 """Photos that are read, decoded and resized ahead of the encoder."""
 
@@ -35,7 +37,7 @@ class _Pending:
     states: list[tuple[Input, int]]
     row_of: dict[bytes, int | None]
     new: dict[bytes, int]
-    loaded: Ahead[int, Any] | None
+    loaded: Loaded | None
 
 
 @dataclass
@@ -79,6 +81,7 @@ class WindowEncoder:
         self._on_error = on_error
         self._blank: dict[str, np.ndarray] | None = None
         self._failed: dict[str, dict[bytes, Status]] = {modality.modality: {} for modality in inputs}
+        self._passing: set[bytes] = set()
         self.encoded = {modality.modality: 0 for modality in inputs}
 
     @property
@@ -125,7 +128,9 @@ class WindowEncoder:
                 new[state.hash] = post
         loaded = None
         if modality == "image":
-            loaded = Ahead(self._pool, lambda post: self._encoder.prepare(inputs.load(post)), list(new.values()), AHEAD)
+            loaded = Ahead(
+                self._pool, lambda item: self._encoder.prepare(inputs.load(item[1], item[0])), new.items(), AHEAD
+            )
         return _Pending(inputs, states, row_of, new, loaded)
 
     def _examine(self, inputs: Inputs, posts: np.ndarray) -> list[tuple[Input, int]]:
@@ -167,8 +172,10 @@ class WindowEncoder:
         by_row: list[tuple[int, int]] = []
         by_slot: list[tuple[int, int]] = []
         for position, (state, stamp) in zip(where.tolist(), pending.states, strict=True):
-            hashes[position] = np.frombuffer(state.hash, np.uint8)
-            result.stamps[modality][position] = stamp
+            if state.hash != NO_HASH and state.hash not in self._passing:
+                # without hash and stamp a row is looked at again by the next run
+                hashes[position] = np.frombuffer(state.hash, np.uint8)
+                result.stamps[modality][position] = stamp
             status[position] = failed.get(state.hash, state.status) if state.status == Status.OK else state.status
             if status[position] == Status.OK:
                 row = pending.row_of[state.hash]
@@ -207,14 +214,16 @@ class WindowEncoder:
 
     def _texts(self, pending: _Pending) -> Iterator[Batch]:
         """Batches of texts of like length, the longest first, so that little is padded."""
-        texts = [pending.inputs.load(post) for post in pending.new.values()]
+        texts = [pending.inputs.load(post, digest) for digest, post in pending.new.items()]
         order = sorted(range(len(texts)), key=lambda slot: -self._encoder.text_length(texts[slot]))
         size = self._sizes["text"]
         while order:
             slots, order = order[: size.size], order[size.size :]
             yield slots, size.run(self._encoder.encode_texts, [texts[slot] for slot in slots])
 
-    def _images(self, loaded: Ahead[int, Any], digests: list[bytes], failed: dict[bytes, Status]) -> Iterator[Batch]:
+    def _images(
+        self, loaded: Ahead[tuple[bytes, int], Any], digests: list[bytes], failed: dict[bytes, Status]
+    ) -> Iterator[Batch]:
         """Batches of photos, decoded ahead of the encoder; a bad one costs only its own row."""
         size = self._sizes["image"]
         slots: list[int] = []
@@ -238,7 +247,15 @@ class WindowEncoder:
             return future.result()
         except BadImage as bad:
             failed[digest] = Status.from_reason(bad.reason)
-            return None
+            if bad.passing:
+                self._passing.add(digest)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            # a transform that fails on one odd photo costs that photo, not the night
+            failed[digest] = Status.IMAGE_UNDECODABLE
+            self._passing.add(digest)
+        return None
 
     def _settle_bad(self, result: Rows, modality: str, names: list[str], where: np.ndarray, posts: np.ndarray) -> None:
         """What happens to bad rows: left as NaN with their reason, a stop, or a blank photo in their place."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -42,16 +43,25 @@ WINDOW_BYTES = 16 << 20
 class Options:
     """How to extract. Only `precision` and `cleaner` change the vector of a good row.
 
-    `batch_size` None: found by trying. `device` is where the encoder was put.
+    `pretrained` and `revision` say which weights the encoder was given, `device` where it was put. `batch_size` None:
+    found by trying.
     """
 
     precision: str = "fp32"
     cleaner: str = "raw"
+    pretrained: str | None = None
+    revision: str | None = None
     device: str = "cpu"
     batch_size: int | None = None
     num_workers: int = 2
     overwrite: str = "only-missing"
     on_error: str = "skip"
+
+    def flags(self) -> list[str]:
+        """The command-line flags that choose this encoder and these vectors again."""
+        named = {"--pretrained": self.pretrained, "--revision": self.revision}
+        named |= {"--precision": self.precision, "--cleaner": self.cleaner}
+        return [word for flag, value in named.items() if value is not None for word in (flag, value)]
 
     def __post_init__(self) -> None:
         for flag, value, known in (
@@ -69,22 +79,23 @@ class Options:
 class Extracted:
     """What an extraction did. `encoded` counts distinct inputs per modality that went through the encoder now,
     `reused` posts whose row was there already, `bad` posts per reason, `stale` posts whose input changed and
-    whose row was left alone (`--overwrite never`).
+    whose row was left alone (`--overwrite never`), `gone` posts whose photo is no longer there and whose row is kept.
     """
 
     file: Path
     rows: int
     ok: int = 0
     bad: dict[str, int] = field(default_factory=dict)
-    encoded: dict[str, int] = field(default_factory=dict)
+    encoded: dict[str, int] = field(default_factory=lambda: {"image": 0, "text": 0})
     reused: int = 0
     stale: int = 0
+    gone: int = 0
     seconds: float = 0.0
     interrupted: bool = False
     bad_posts: list[tuple[str, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        keys = ("rows", "ok", "bad", "encoded", "reused", "stale", "interrupted")
+        keys = ("rows", "ok", "bad", "encoded", "reused", "stale", "gone", "interrupted")
         values = asdict(self)
         return {"file": str(self.file), **{key: values[key] for key in keys}, "seconds": round(self.seconds, 3)}
 
@@ -101,10 +112,13 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
     `CacheError` for a cache that cannot be written, `CrisisError` for one that holds another dataset.
     """
     started = time.monotonic()
+    if not set(encoder.modalities) & posts.modalities:
+        wanted = " or ".join(encoder.modalities)
+        raise UsageError(f"The model '{card.name}' reads {wanted}, and no post of '{posts.name}' has any.")
     mark = fingerprint(card, encoder, precision=options.precision, cleaner=options.cleaner)
     path = cache_path(cache, posts.name, card, mark)
     views = {name: ViewSpec(tuple(shape), STORED[options.precision]) for name, shape in encoder.views.items()}
-    provenance = _provenance(posts, card, mark, command)
+    provenance = _provenance(posts, card, mark, options, command)
     result = Extracted(path, len(posts))
     with (
         Interrupts() as interrupts,
@@ -132,7 +146,7 @@ def _run(
     redone = plan.rows[plan.fresh] if options.overwrite == "always" else np.empty(0, np.int64)
     with (
         VectorStore(writer, encoder.modalities, ignore=redone) as store,
-        ThreadPoolExecutor(options.num_workers) as pool,
+        _threads(options.num_workers) as pool,
         _bar(plan.todo) as bar,
     ):
         windows = WindowEncoder(
@@ -146,10 +160,17 @@ def _run(
             device=options.device,
             on_error=options.on_error,
         )
-        done = _write_all(plan, windows, store, interrupts, bar)
+        try:
+            done = _write_all(plan, windows, store, interrupts, bar)
+        except Exception:
+            # what is encoded is not lost to what came after it; what went wrong is told, not what follows from it
+            with suppress(Exception):
+                store.commit()
+                store.settle()
+            raise
     result.reused = len(posts) - plan.todo
-    result.stale = plan.stale
-    result.encoded = dict(windows.encoded)
+    result.stale, result.gone = plan.stale, plan.gone
+    result.encoded |= windows.encoded
     result.interrupted = interrupts.asked and done < len(plan.rows)
 
 
@@ -183,7 +204,7 @@ def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupt
     """
     done = bad = 0
     pace = _Pace(plan, windows.row_bytes)
-    with ThreadPoolExecutor(1, thread_name_prefix="inputs") as reader:
+    with _threads(1) as reader:
 
         def begin(cut: tuple[slice, bool]) -> tuple[slice, bool, Future[Window]]:
             at = cut[0]
@@ -215,6 +236,16 @@ def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupt
     return done
 
 
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that, left for whatever reason, does not first work off what was queued."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
 def _bar(total: int) -> tqdm[Any]:
     return tqdm(total=total, unit="post", disable=is_quiet() or total == 0, desc="extract", leave=False)
 
@@ -223,7 +254,7 @@ def _count(posts: Posts, file: FeatureFile, result: Extracted) -> None:
     """Fill in how the dataset's posts stand in the file."""
     rows = file.rows_of(posts.ids)
     there = np.flatnonzero(rows >= 0)
-    status = file.status[rows[there]]
+    status = overall(file, rows[there], posts.modalities)
     result.ok = int((status == Status.OK).sum())
     for code in np.unique(status[status != Status.OK]).tolist():
         reason = Status(code).reason
@@ -232,9 +263,20 @@ def _count(posts: Posts, file: FeatureFile, result: Extracted) -> None:
         result.bad_posts += [(posts.ids[post], reason) for post in held[:1000].tolist()]
     if result.stale:
         warn(f"{result.stale} posts changed since their rows were computed and were left alone (--overwrite never)")
+    if result.gone:
+        warn(f"{result.gone} posts' photos are no longer there; their rows are kept (--overwrite always drops them)")
 
 
-def _provenance(posts: Posts, card: Card, mark: Fingerprint, command: str) -> dict[str, Any]:
+def overall(file: FeatureFile, rows: np.ndarray, modalities: Collection[str]) -> np.ndarray:
+    """uint8 [n]: the first status that is not ok over those of the file's modalities that the dataset has at all."""
+    status = np.zeros(len(rows), dtype=np.uint8)
+    for modality in sorted(set(file.modalities) & set(modalities)):
+        found = file.status_of(modality)[rows]
+        status = np.where(status == Status.OK, found, status)
+    return status
+
+
+def _provenance(posts: Posts, card: Card, mark: Fingerprint, options: Options, command: str) -> dict[str, Any]:
     packages = ("crisis", "numpy", "h5py", "torch", "transformers", "open_clip_torch", "timm", "scikit-learn", "pillow")
     versions = {"python": platform.python_version()}
     for package in packages:
@@ -253,5 +295,7 @@ def _provenance(posts: Posts, card: Card, mark: Fingerprint, command: str) -> di
         "content": mark.content,
         "dataset": posts.name,
         "versions": versions,
-        "command": command,
+        # a file name may hold bytes that are no UTF-8
+        "command": command.encode("utf-8", "replace").decode(),
+        "flags": ["--model", card.name, *options.flags()],
     }

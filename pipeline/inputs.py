@@ -16,6 +16,9 @@ from pipeline.datasets.posts import Posts
 
 NO_HASH = bytes(16)
 
+MAX_BYTES = 256 << 20
+"""Larger files are refused as photos before they are read."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -39,8 +42,11 @@ class Inputs(Protocol):
     def examine(self, post: int) -> Input:
         """Look at the input's bytes, without decoding them."""
 
-    def load(self, post: int) -> Any:
-        """What the encoder takes: a cleaned text, or a decoded photo. Raises `BadImage`."""
+    def load(self, post: int, digest: bytes) -> Any:
+        """What the encoder takes: a cleaned text, or a decoded photo.
+
+        Raises `BadImage`, also when the input is no longer the one that `examine` saw (`digest`).
+        """
 
 
 class TextInputs:
@@ -61,7 +67,7 @@ class TextInputs:
         digest = xxhash.xxh3_128_digest(text.encode())
         return Input(Status.OK if self._clean(text).strip() else Status.EMPTY_TEXT, digest)
 
-    def load(self, post: int) -> str:
+    def load(self, post: int, digest: bytes) -> str:
         return self._clean(self._texts[post])
 
 
@@ -100,6 +106,8 @@ class ImageInputs:
             return Input(Status.IMAGE_OUTSIDE)
         try:
             digest = xxhash.xxh3_128()
+            if os.stat(file).st_size > MAX_BYTES:
+                return Input(Status.IMAGE_TOO_LARGE)
             with open(file, "rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
@@ -109,14 +117,13 @@ class ImageInputs:
             return Input(Status.IMAGE_UNDECODABLE)
         return Input(Status.OK, digest.digest())
 
-    def load(self, post: int) -> Any:
-        file = self.file(post)
-        if file is None:
-            raise BadImage(Status.IMAGE_OUTSIDE.reason)
+    def load(self, post: int, digest: bytes) -> Any:
         try:
-            data = Path(file).read_bytes()
+            data = Path(str(self.file(post))).read_bytes()
         except OSError:
-            raise BadImage(Status.IMAGE_UNDECODABLE.reason) from None
+            raise BadImage(Status.IMAGE_UNDECODABLE.reason, passing=True) from None
+        if xxhash.xxh3_128_digest(data) != digest:
+            raise BadImage(Status.IMAGE_UNDECODABLE.reason, passing=True)
         return decode(data)
 
 

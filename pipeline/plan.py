@@ -11,8 +11,11 @@ import numpy as np
 from cache import FeatureFile, Status
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
-from pipeline.inputs import Inputs
+from pipeline.inputs import Input, Inputs
 
+SAME, CHANGED, GONE = 0, 1, 2
+MANY = 10
+BAD_PHOTO = (Status.IMAGE_MISSING, Status.IMAGE_UNDECODABLE, Status.IMAGE_TOO_LARGE, Status.IMAGE_OUTSIDE)
 JOIN_GAP = 256
 """Changed rows nearer than this are written as one part, with the unchanged rows between them copied."""
 
@@ -20,13 +23,15 @@ JOIN_GAP = 256
 @dataclass(frozen=True)
 class Plan:
     """Rows to write, sorted: `rows` and `posts` int64 [n] (post -1: a cached row whose post is gone from the
-    dataset), `fresh` bool [n] (False: copied unchanged). `stale` counts changed inputs that were left alone.
+    dataset), `fresh` bool [n] (False: copied unchanged). `stale` counts changed inputs that were left alone, `gone`
+    posts whose photo is no longer there and whose row is kept.
     """
 
     rows: np.ndarray
     posts: np.ndarray
     fresh: np.ndarray
     stale: int
+    gone: int
 
     @property
     def todo(self) -> int:
@@ -45,22 +50,29 @@ def make_plan(
 ) -> Plan:
     """Posts keep the row they have in the file; new ones follow after it, in the dataset's order.
 
-    Raises `CrisisError` when the file holds other posts altogether.
+    Raises `CrisisError` when the file holds other posts, or most inputs changed: both look like another dataset
+    under the same name.
     """
     rows = _rows_of(posts, cached)
     fresh = np.ones(len(posts), dtype=bool)
-    stale = 0
+    stale = gone = 0
     if cached is not None and overwrite != "always":
         known = np.flatnonzero(rows < cached.n)
-        changed = _changed(posts, inputs, cached, rows, known, on_error)
-        fresh[known] = changed if overwrite == "only-missing" else False
-        stale = int(changed.sum()) if overwrite == "never" else 0
+        states = [input_states(inputs_one, cached, rows[known], known) for inputs_one in inputs]
+        changed = np.any([state == CHANGED for state in states], axis=0)
+        gone = int(np.any([state == GONE for state in states], axis=0).sum())
+        if overwrite == "only-missing":
+            _refuse_other_dataset(posts, cached, changed)
+            fresh[known] = changed | _other_policy(inputs, cached, rows[known], on_error)
+        else:
+            fresh[known] = False
+            stale = int(changed.sum())
     todo = np.flatnonzero(fresh)
     wanted = _join(np.sort(rows[todo]))
     post_at = np.full(int(max(rows.max(initial=-1), wanted.max(initial=-1))) + 1, -1, dtype=np.int64)
     post_at[rows] = np.arange(len(posts))
     chosen = post_at[wanted]
-    return Plan(wanted, chosen, np.where(chosen >= 0, fresh[chosen], False), stale)
+    return Plan(wanted, chosen, np.where(chosen >= 0, fresh[chosen], False), stale, gone)
 
 
 def _rows_of(posts: Posts, cached: FeatureFile | None) -> np.ndarray:
@@ -77,41 +89,48 @@ def _rows_of(posts: Posts, cached: FeatureFile | None) -> np.ndarray:
     return rows
 
 
-def _changed(
-    posts: Posts, inputs: Sequence[Inputs], cached: FeatureFile, rows: np.ndarray, known: np.ndarray, on_error: str
-) -> np.ndarray:
-    """bool [len(known)]: whether any input of the post differs from the one its row was computed from."""
-    changed = np.zeros(len(known), dtype=bool)
-    for modality in inputs:
-        changed |= changed_inputs(posts, modality, cached, rows[known], known)
-        if modality.modality == "image":
-            status = cached.status_of("image")[rows[known]]
-            blank = status == Status.BLANK
-            unreadable = (status == Status.IMAGE_UNDECODABLE) | (status == Status.IMAGE_TOO_LARGE)
-            missing = (status == Status.IMAGE_MISSING) | (status == Status.IMAGE_OUTSIDE)
-            changed |= (unreadable | missing) if on_error == "blank" else blank
-    return changed
+def _refuse_other_dataset(posts: Posts, cached: FeatureFile, changed: np.ndarray) -> None:
+    if changed.sum() > MANY and changed.mean() > 0.5:
+        raise CrisisError(
+            f"{int(changed.sum())} of {len(changed)} posts that {cached.path.name} knows by id have other inputs now: "
+            f"if this is another dataset than '{posts.name}', give it a name of its own with --name (and ids with "
+            "--id-column); if everything really changed, use --overwrite always."
+        )
 
 
-def changed_inputs(
-    posts: Posts, inputs: Inputs, cached: FeatureFile, rows: np.ndarray, which: np.ndarray
-) -> np.ndarray:
-    """bool [len(which)]: whether the input of post `which[i]` is another than that of row `rows[i]`.
+def _other_policy(inputs: Sequence[Inputs], cached: FeatureFile, rows: np.ndarray, on_error: str) -> np.ndarray:
+    """bool [n]: rows whose bad photo was treated otherwise than `on_error` asks for now."""
+    if not any(one.modality == "image" for one in inputs):
+        return np.zeros(len(rows), dtype=bool)
+    status = cached.status_of("image")[rows]
+    if on_error == "blank":
+        return np.isin(status, BAD_PHOTO)
+    return status == Status.BLANK
 
-    A cheap stamp decides where it is equal; only inputs whose stamp differs are read and hashed.
+
+def input_states(inputs: Inputs, cached: FeatureFile, rows: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """int8 [n]: whether the input of post `which[i]` is still the one of row `rows[i]`: `SAME`, `CHANGED`, or `GONE`.
+
+    A cheap stamp decides where it is equal; only inputs whose stamp differs are read and hashed. A photo that is no
+    longer where it was, while its row is good, is gone and not changed: a disk may not be mounted, or somebody
+    else's cache came without the photos.
     """
     stamps = cached.stamps(inputs.modality)[rows]
     hashes = cached.hashes(inputs.modality)[rows]
-    changed = np.zeros(len(which), dtype=bool)
-    seen: dict[str, tuple[int, bytes | None]] = {}
+    good = cached.status_of(inputs.modality)[rows] == Status.OK
+    states = np.zeros(len(which), dtype=np.int8)
+    seen: dict[str, tuple[int, Input | None]] = {}
     for position, post in enumerate(which.tolist()):
         key = inputs.key(post)
-        stamp, digest = seen.get(key) or (inputs.stamp(post), None)
+        stamp, found = seen.get(key) or (inputs.stamp(post), None)
         if stamp != int(stamps[position]):
-            digest = digest if digest is not None else inputs.examine(post).hash
-            changed[position] = digest != hashes[position].tobytes()
-        seen[key] = (stamp, digest)
-    return changed
+            found = found or inputs.examine(post)
+            if key and good[position] and found.status == Status.IMAGE_MISSING:
+                states[position] = GONE
+            elif found.hash != hashes[position].tobytes():
+                states[position] = CHANGED
+        seen[key] = (stamp, found)
+    return states
 
 
 def _join(rows: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,7 +61,9 @@ def choose_protocol(
         raise UsageError(f"There is no setting '{setting}'; choose one of {', '.join(SETTINGS)}.")
     if split is not None and split not in DRAWN:
         raise UsageError(f"There is no split '{split}'; choose one of {', '.join(DRAWN)}.")
-    if test_event is not None and split is None:
+    if test_event is not None and split not in (None, "event"):
+        raise UsageError(f"--test-event holds out an event; it does not go with --split {split}.")
+    if test_event is not None:
         split = "event"
     official = "pair" not in next(iter(posts.labels.values()), {"pair": ()})
     if official:
@@ -76,11 +78,15 @@ def choose_protocol(
             protocol = _by_column(posts, protocol)
         else:
             protocol = _drawn(posts, protocol, split or "group", split_seed, test_event)
+    if split_seed is not None and "official" in protocol.split:
+        raise UsageError("--split-seed belongs to a drawn split (--split group, event or random), not an official one.")
     return replace(protocol, notes=protocol.notes + _warnings(posts, protocol))
 
 
 def _official(posts: Posts, task_name: str | None, split_set: str | None, setting: str | None) -> Protocol:
     task = task_named(task_name or "informative")
+    if task.source not in posts.labels:
+        raise UsageError(f"The annotations have no label columns for the task '{task.name}'.")
     if split_set is not None and split_set not in crisismmd.SPLIT_FOLDERS:
         raise UsageError(f"There is no split set '{split_set}'; choose one of {', '.join(crisismmd.SPLIT_FOLDERS)}.")
     if split_set is None:
@@ -186,7 +192,11 @@ def _by_column(posts: Posts, protocol: Protocol) -> Protocol:
         train, dev = _divide(posts, part["train"], DEV_SHARE, seed, by_group=True)
         return [Fold("", train, dev, part["test"])]
 
-    return replace(protocol, setting="split column", split="the table's split column", folds=folds)
+    lost = int((labelled & np.array([word == "" for word in words])).sum())
+    notes = (
+        (f"{lost} labelled posts are in no part: the split column says neither train, dev nor test",) if lost else ()
+    )
+    return replace(protocol, setting="split column", split="the table's split column", folds=folds, notes=notes)
 
 
 def _drawn(posts: Posts, protocol: Protocol, split: str, split_seed: int | None, test_event: str | None) -> Protocol:
@@ -213,8 +223,11 @@ def _drawn(posts: Posts, protocol: Protocol, split: str, split_seed: int | None,
         result = []
         event_of = np.array(posts.events, dtype=object)[labelled]
         for event in events:
-            train, dev = _divide(posts, labelled[event_of != event], DEV_SHARE, seed, by_group=True)
-            result.append(Fold(event, train, dev, labelled[event_of == event]))
+            test = labelled[event_of == event]
+            # a group with posts of this event and of others is left out of train and dev
+            tested = {posts.groups[row] for row in test}
+            rest = np.array([r for r in labelled[event_of != event] if posts.groups[r] not in tested], dtype=np.int64)
+            result.append(Fold(event, *_divide(posts, rest, DEV_SHARE, seed, by_group=True), test))
         return result
 
     return replace(protocol, setting=split, split=words, folds=folds)
@@ -244,20 +257,19 @@ def _divide(posts: Posts, rows: np.ndarray, share: float, seed: int, by_group: b
 
 
 def _warnings(posts: Posts, protocol: Protocol) -> tuple[str, ...]:
-    """What makes the figures of this protocol less than they seem."""
-    fold = protocol.folds(0)[0]
+    """What makes the figures of this protocol less than they seem (of the first seed's folds, where it draws)."""
     notes = []
-    train = {posts.groups[row] for row in fold.train}
-    for name, part in (("dev", fold.dev), ("test", fold.test)):
-        shared = len(train & {posts.groups[row] for row in part})
-        if shared:
-            notes.append(f"{shared} groups (tweets) are in both train and {name}: {name} figures are optimistic")
-    unseen = set(protocol.labels[np.concatenate([fold.dev, fold.test])]) - set(protocol.labels[fold.train])
-    names = [protocol.task.classes[c] for c in sorted(unseen)]
-    if names:
-        notes.append(f"never seen in train, so always missed in dev and test: {_listed(names)}")
+    for fold in protocol.folds(0):
+        when = f" when '{fold.name}' is held out" if fold.name else ""
+        train = {posts.groups[row] for row in fold.train}
+        for name, part in (("dev", fold.dev), ("test", fold.test)):
+            shared = len(train & {posts.groups[row] for row in part})
+            if shared:
+                notes.append(
+                    f"{shared} groups (tweets) are in both train and {name}{when}: {name} figures are optimistic"
+                )
+        unseen = set(protocol.labels[np.concatenate([fold.dev, fold.test])]) - set(protocol.labels[fold.train])
+        names = [protocol.task.classes[c] for c in sorted(unseen)]
+        if names:
+            notes.append(f"never seen in train{when}, so always missed in dev and test: {', '.join(names)}")
     return tuple(notes)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

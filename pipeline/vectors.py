@@ -45,18 +45,19 @@ class VectorStore:
     def __init__(self, writer: FeatureWriter, modalities: Sequence[str], ignore: np.ndarray) -> None:
         """`ignore`: rows (int64) whose vectors are to be computed again and must not be found."""
         self._writer = writer
-        self._snapshot: FeatureFile | None = writer.committed
+        self._base: FeatureFile | None = writer.committed
+        self._snapshot: FeatureFile | None = self._base
         self._new: dict[str, dict[bytes, int]] = {modality: {} for modality in modalities}
         self._old: dict[str, HashIndex] = {}
         self._waiting: list[tuple[int, Rows]] = []
         self._flying: list[tuple[int, Rows]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._flight: Future[None] | None = None
-        if self._snapshot is not None:
+        if self._base is not None:
             for modality in modalities:
-                good = self._snapshot.status_of(modality) == Status.OK
+                good = self._base.status_of(modality) == Status.OK
                 good[ignore[ignore < len(good)]] = False
-                self._old[modality] = HashIndex(self._snapshot.hashes(modality), good)
+                self._old[modality] = HashIndex(self._base.hashes(modality), good)
 
     def __enter__(self) -> VectorStore:
         return self
@@ -67,18 +68,29 @@ class VectorStore:
         self._thread.shutdown(wait=True)
 
     def find(self, modality: str, digest: bytes) -> int | None:
-        """The row that holds the vector of this input, or will hold it, or None."""
+        """Where the vector of this input is, for `take`, or None when it has to be computed.
+
+        A row number for a vector of this run; the row's complement (~row) for one that was committed before this
+        run began: that row may hold another input's vector by now, so it is read as it was then.
+        """
         row = self._new[modality].get(digest)
-        return self._old[modality].find(digest) if row is None and modality in self._old else row
+        if row is None and modality in self._old:
+            old = self._old[modality].find(digest)
+            return None if old is None else ~old
+        return row
 
     def claim(self, modality: str, digest: bytes, row: int) -> None:
         """From now on the vector of this input is the one that `row` will hold."""
         self._new[modality][digest] = row
 
     def take(self, view: str, rows: np.ndarray) -> np.ndarray:
-        """Vectors [n, ...] of `rows` (int64 [n]) in the stored dtype."""
+        """Vectors [n, ...] of what `find` gave (int64 [n]), in the stored dtype."""
         pieces: list[tuple[np.ndarray, np.ndarray]] = []
-        left = np.arange(len(rows))
+        before = np.flatnonzero(rows < 0)
+        if len(before):
+            assert self._base is not None
+            pieces.append((before, self._base.take(view, ~rows[before])))
+        left = np.flatnonzero(rows >= 0)
         for start, batch in (*self._waiting, *self._flying):
             inside = (rows[left] >= start) & (rows[left] < start + len(batch.ids))
             if inside.any():

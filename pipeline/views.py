@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from features import CARDS, card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.inputs import inputs_of
-from pipeline.plan import changed_inputs
+from pipeline.plan import CHANGED, input_states
 
 USABLE = (Status.OK, Status.BLANK)
 
@@ -123,9 +124,9 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
 
 
 def _check_view(file: FeatureFile, source: Source) -> None:
-    if source.view not in file.views:
+    if source.view not in file.views or not source.view.startswith(f"{source.modality}/"):
         have = ", ".join(name for name in file.views if name.startswith(source.modality))
-        raise UsageError(f"{source.path.name} has no view '{source.view}'; it has {have}.")
+        raise UsageError(f"{source.path.name} has no {source.modality} view '{source.view}'; it has {have}.")
     if source.path.stem.split("@")[1] != file.fingerprint[:8]:
         raise CacheError(
             f"{source.path} holds the fingerprint {file.fingerprint[:8]}: it was renamed; extract it anew."
@@ -133,18 +134,15 @@ def _check_view(file: FeatureFile, source: Source) -> None:
 
 
 def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarray, wanted: np.ndarray) -> None:
-    command = f"crisis extract --model {source.model} {posts.flags}"
+    flags = shlex.join(file.provenance.get("flags", ["--model", source.model]))
+    command = f"crisis extract {flags} {posts.flags} --cache {source.path.parent.parent}"
     absent = int((rows < 0).sum())
     if absent:
         raise CrisisError(
             f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed; add them with: {command}"
         )
     inputs = inputs_of(posts, source.modality, lambda text: text)
-    look = np.arange(len(wanted))
-    if source.modality == "image":
-        # somebody else's cache may come without the photos: what is not here cannot have changed
-        look = np.array([i for i in look if inputs.stamp(int(wanted[i]))], dtype=np.int64)
-    stale = int(changed_inputs(posts, inputs, file, rows[look], wanted[look]).sum())
+    stale = int((input_states(inputs, file, rows, wanted) == CHANGED).sum())
     if stale:
         raise CrisisError(
             f"{stale} posts have another {source.modality} now than when {source.path.name} was made; "

@@ -122,6 +122,8 @@ def drop(file: File, yes: Annotated[bool, typer.Option("--yes", help="Do not ask
     import cache
 
     found = cache.describe(file)
+    if not found.bytes:
+        raise cache.CacheError(f"There is no feature cache at {file}.")
     if not yes:
         typer.confirm(f"Delete {file} ({found.rows:,} rows, {found.bytes / 1e6:.1f} MB)?", abort=True, err=True)
     cache.drop(file)

@@ -54,7 +54,7 @@ def stats(
     from pipeline.stats import dataset_stats
 
     columns = Columns(text_column, image_column, label_column, group_column, event_column, id_column, split_column)
-    found = dataset_stats(open_dataset(dataset, data, columns, name=name, artifacts=cache.parent))
+    found = dataset_stats(open_dataset(dataset, data, columns, name=name, cache=cache))
     if json:
         o.print_json(found)
     else:

@@ -34,8 +34,8 @@ def extract(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
     cleaner: Annotated[str, typer.Option(help="The text cleaner.")] = "raw",
-    batch_size: Annotated[int | None, typer.Option(help="Inputs per forward pass [found by trying].")] = None,
-    num_workers: Annotated[int | None, typer.Option(help="Threads that read and decode photos [one per core].")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs per forward pass [found by trying].")] = None,
+    num_workers: Annotated[int | None, typer.Option(min=1, help="Threads that read photos [one per core].")] = None,
     overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
     on_error: Annotated[str, typer.Option(help="A bad photo: skip, stop, or blank (a white photo).")] = "skip",
     limit: o.Limit = None,
@@ -105,8 +105,8 @@ def run_extraction(
 
     declared = card(model)
     where = "cpu" if declared.extra is None else choose_device(device)
-    chosen = stage.Options(device=where, **settings)  # type: ignore[arg-type]
-    posts = open_dataset(dataset, data, Columns(*columns), name=name, artifacts=cache.parent).head(limit)
+    chosen = stage.Options(device=where, pretrained=pretrained, revision=revision, **settings)  # type: ignore[arg-type]
+    posts = open_dataset(dataset, data, Columns(*columns), name=name, cache=cache).head(limit)
     weights = pretrained or declared.pretrained
     said = f", weights {weights}" if weights else ""
     say(f"Model: {model}{said}, {chosen.precision} on {where}; texts as they are ({chosen.cleaner})")
@@ -116,7 +116,7 @@ def run_extraction(
 
 def print_result(result: Extracted) -> None:
     """A few lines for people: where the file is, what was done, and every kind of bad row."""
-    encoded = " and ".join(f"{count:,} {modality}s" for modality, count in result.encoded.items())
+    encoded = " and ".join(f"{count:,} {modality}s" for modality, count in result.encoded.items() if count) or "nothing"
     print(f"{result.file}")
     print(f"  {result.rows:,} posts, {result.ok:,} ok; encoded {encoded} in {result.seconds:.1f} s")
     if result.reused:

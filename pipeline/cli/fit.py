@@ -12,6 +12,8 @@ from pipeline.cli import options as o
 if TYPE_CHECKING:
     from pipeline.fit import Fitted
 
+LARGEST = 2**32 - 1
+
 
 def fit_head(
     head: Annotated[str, typer.Option(help="The head; `crisis heads` lists them.")] = "guided_ca",
@@ -28,10 +30,10 @@ def fit_head(
     split: Annotated[
         str | None, typer.Option(help="Draw the split: by group, event (leave one out) or random.")
     ] = None,
-    split_seed: Annotated[int | None, typer.Option(help="One drawn split for all seeds.")] = None,
+    split_seed: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="One drawn split for all seeds.")] = None,
     test_event: Annotated[str | None, typer.Option(help="Hold out this event only.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST - 10_000, help="The first seed.")] = 0,
     dataset: o.Dataset = None,
     data: o.Data = None,
     name: o.Name = None,
@@ -44,7 +46,6 @@ def fit_head(
     split_column: o.SplitColumn = None,
     cache: o.Cache = o.CACHE,
     output: Annotated[Path, typer.Option(help="The folder that run folders go to.")] = o.RUNS,
-    limit: o.Limit = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -59,7 +60,7 @@ def fit_head(
     set_quiet(quiet)
     classifiers.head_card(head)
     columns = Columns(text_column, image_column, label_column, group_column, event_column, id_column, split_column)
-    posts = open_dataset(dataset, data, columns, name=name, artifacts=cache.parent).head(limit)
+    posts = open_dataset(dataset, data, columns, name=name, cache=cache)
     protocol = choose_protocol(
         posts,
         task=task,

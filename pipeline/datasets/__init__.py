@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -29,21 +30,23 @@ def open_dataset(
     columns: Columns | None = None,
     *,
     name: str | None = None,
-    artifacts: Path = Path("artifacts"),
+    cache: Path = Path("artifacts/cache"),
 ) -> Posts:
     """The posts that `--dataset` and `--data` ask for, saying on standard error which they are.
 
     Without either: `CRISIS_DATA`, else data/CrisisMMD_v2.0 here, else the embedded sample, which is drawn
-    into `artifacts` when it is not there yet.
+    beside the `cache` when it is not there yet.
     """
     if dataset is not None and dataset not in DATASETS:
         raise UsageError(f"There is no dataset '{dataset}'; choose one of {', '.join(DATASETS)}.")
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+        raise UsageError(f"'{name}' cannot name a dataset; use letters, digits, '.', '_' and '-' (--name).")
     if data is None and dataset != "sample":
         data = _default_data(dataset)
     if dataset is None:
         dataset = "sample" if data is None else "table" if data.is_file() else "crisismmd"
     columns = columns or Columns()
-    posts = _read(dataset, data, columns, name, artifacts)
+    posts = _read(dataset, data, columns, name, cache)
     posts = replace(posts, flags=_flags(dataset, data, columns, name))
     say(f"Dataset: {posts.origin}, {len(posts):,} posts")
     for note in posts.notes:
@@ -71,7 +74,7 @@ def _default_data(dataset: str | None) -> Path | None:
     raise UsageError(f"The dataset '{dataset}' needs --data PATH (or the environment variable CRISIS_DATA).")
 
 
-def _read(dataset: str, data: Path | None, columns: Columns, name: str | None, artifacts: Path) -> Posts:
+def _read(dataset: str, data: Path | None, columns: Columns, name: str | None, cache: Path) -> Posts:
     if dataset == "table":
         assert data is not None
         if data.is_dir():
@@ -80,14 +83,14 @@ def _read(dataset: str, data: Path | None, columns: Columns, name: str | None, a
     if dataset == "crisismmd":
         assert data is not None
         return crisismmd.read_posts(data, name or "crisismmd")
-    folder = data or draw_sample(artifacts)
+    folder = data or draw_sample(cache)
     return replace(crisismmd.read_posts(folder, name or "sample"), origin=f"the sample corpus in {folder}")
 
 
-def draw_sample(artifacts: Path) -> Path:
-    """The embedded sample's folder, drawn on first use."""
+def draw_sample(cache: Path) -> Path:
+    """The embedded sample's folder, drawn on first use: beside a folder called cache, else inside it."""
     from pipeline.sample import make_sample
 
-    folder = artifacts / "sample"
+    folder = (cache.parent if cache.name == "cache" else cache) / "sample"
     make_sample(folder, posts=SAMPLE_POSTS)
     return folder

@@ -76,6 +76,7 @@ def read_posts(data: Path, name: str = "crisismmd") -> Posts:
                 for modality, column in by_modality.items()
             }
             for source, by_modality in _COLUMNS.items()
+            if set(by_modality.values()) <= set(columns)
         },
         origin=f"CrisisMMD in {folder}",
         image_folders=(folder / "data_image",),

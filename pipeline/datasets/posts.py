@@ -38,6 +38,11 @@ class Posts:
         return len(self.ids)
 
     @cached_property
+    def modalities(self) -> frozenset[str]:
+        """The modalities that at least one post has."""
+        return frozenset(m for m, column in (("image", self.images), ("text", self.texts)) if any(column))
+
+    @cached_property
     def row_of(self) -> dict[str, int]:
         """Post id to row."""
         return {post: row for row, post in enumerate(self.ids)}
@@ -52,7 +57,10 @@ class Posts:
 
         Neither an absolute path, nor "..", nor a link can lead out of it.
         """
-        real = os.path.realpath(os.path.join(self.root, image))
+        try:
+            real = os.path.realpath(os.path.join(self.root, image))
+        except ValueError:
+            return None
         return real if real.startswith(self._allowed) else None
 
     def head(self, limit: int | None) -> Posts:

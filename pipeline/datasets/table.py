@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
@@ -64,7 +66,7 @@ def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
         name=name or _slug(path),
         root=path.parent,
         ids=ids,
-        groups=groups or _shared_groups(texts or empty, images or empty),
+        groups=_groups(groups, texts or empty, images or empty),
         texts=texts or empty,
         images=images or empty,
         events=column("event", columns.event) or empty,
@@ -82,20 +84,46 @@ def _read(path: Path) -> pandas.DataFrame:
     if not path.is_file():
         raise UsageError(f"There is no table '{path}' (--data).")
     suffix = path.suffix.lower()
-    text = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+    # without index_col=False a row that is longer than the header would shift every column
+    text: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "index_col": False}
     try:
-        if suffix == ".csv":
-            return pandas.read_csv(path, **text)
-        if suffix == ".tsv":
-            return pandas.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, **text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            if suffix == ".csv":
+                return pandas.read_csv(path, **text)
+            if suffix == ".tsv":
+                return pandas.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, **text)
         if suffix in (".jsonl", ".ndjson"):
-            return _as_text(pandas.read_json(path, lines=True, dtype=False, convert_dates=False))
+            return _read_json_lines(path)
         if suffix == ".parquet":
             return _as_text(pandas.read_parquet(path, dtype_backend="pyarrow"))
+    except pandas.errors.ParserWarning as error:
+        raise DataError(f"'{path}' has rows with more fields than its header; mend it or name every column.") from error
     except (ValueError, OSError) as error:
         cause = str(error).strip().splitlines()[0][:160]
         raise DataError(f"'{path}' could not be read as {suffix[1:].upper()}: {cause}.") from error
     raise UsageError(f"'{path.name}' is no table that can be read: use .csv, .tsv, .parquet or .jsonl.")
+
+
+def _read_json_lines(path: Path) -> pandas.DataFrame:
+    """One JSON object a line, read by itself: a column of mixed types must not turn integers into floats."""
+    import pandas
+
+    rows = []
+    with path.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number} is no JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is no JSON object")
+            rows.append(row)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = {c: ["" if row.get(c) is None else str(row[c]) for row in rows] for c in columns}
+    return pandas.DataFrame(cells, dtype=object)
 
 
 def _as_text(frame: pandas.DataFrame) -> pandas.DataFrame:
@@ -113,14 +141,27 @@ def _ids(given: Sequence[str] | None, count: int) -> tuple[list[str], str]:
     """Unique post ids: the given ones with repeats numbered, and row numbers where there is none."""
     if given is None:
         return [f"row-{row}" for row in range(1, count + 1)], ""
+    taken = set(given)
     seen: dict[str, int] = {}
     ids = []
     for row, post in enumerate(given, start=1):
         post = post or f"row-{row}"
         seen[post] = seen.get(post, 0) + 1
-        ids.append(post if seen[post] == 1 else f"{post}#{seen[post]}")
-    repeated = count - len(seen)
+        unique = post
+        while seen[post] > 1 and (unique := f"{post}#{seen[post]}") in taken:
+            seen[post] += 1
+        taken.add(unique)
+        ids.append(unique)
+    repeated = sum(unique not in seen for unique in ids)
     return ids, f"{repeated} ids repeat and were numbered (ID#2, ID#3, ...)" if repeated else ""
+
+
+def _groups(given: Sequence[str] | None, texts: Sequence[str], images: Sequence[str]) -> list[str]:
+    """The group column; where there is none, or it is empty, the posts that share a photo or a text."""
+    if given is not None and all(given):
+        return list(given)
+    shared = _shared_groups(texts, images)
+    return shared if given is None else [group or other for group, other in zip(given, shared, strict=True)]
 
 
 def _shared_groups(texts: Sequence[str], images: Sequence[str]) -> list[str]:

@@ -76,3 +76,8 @@ def test_damaged_bytes_never_raise_anything_but_bad_image(data: st.DataObject) -
         assert decode(bytes(whole)).mode == "RGB"
     except BadImage as bad:
         assert bad.reason in ("image undecodable", "image too large")
+
+
+def test_sliver_that_would_be_scaled_to_gigabytes_is_too_large() -> None:
+    with pytest.raises(BadImage, match="image too large"):
+        decode(encoded(Image.new("L", (3, 4000)), "PNG"))

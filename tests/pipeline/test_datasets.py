@@ -15,6 +15,7 @@ from pipeline.datasets.crisismmd import read_posts, read_splits
 from pipeline.datasets.table import Columns
 from pipeline.datasets.tsv import read_tsv
 from pipeline.errors import DataError, UsageError
+from pipeline.splits import choose_protocol
 from pipeline.stats import dataset_stats
 
 FIELD = st.text(st.characters(blacklist_characters="\t\n\r", blacklist_categories=("Cs",)), max_size=12)
@@ -167,3 +168,57 @@ def test_environment_variable_names_the_data(tmp_path: Path, monkeypatch: pytest
     path = write(tmp_path / "t.csv", text=["x", "y"])
     monkeypatch.setenv("CRISIS_DATA", str(path))
     assert np.array_equal(open_dataset(None, None).texts, ["x", "y"])
+
+
+def test_row_longer_than_the_header_is_refused_and_shifts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("text,label\nhello,1,\nbye,0,\n", encoding="utf-8")
+    with pytest.raises(DataError, match="more fields than its header"):
+        table.read_posts(path, Columns())
+
+
+def test_json_lines_keep_the_digits_of_a_column_with_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"id":911000000000000001,"text":"a","label":1}\n{"text":"b"}\n', encoding="utf-8")
+    posts = table.read_posts(path, Columns())
+    assert list(posts.ids) == ["911000000000000001", "row-2"]
+    assert list(posts.labels["label"]["pair"]) == ["1", ""]
+    path.write_text('{"text":"a"}\n[1]\n', encoding="utf-8")
+    with pytest.raises(DataError, match="line 2 is no JSON object"):
+        table.read_posts(path, Columns())
+
+
+@given(ids=st.lists(st.sampled_from(["a", "a#2", "a#3", "", "b", "row-2"]), min_size=1, max_size=12))
+def test_numbered_ids_are_always_unique_and_first_ones_keep_their_name(ids: list[str]) -> None:
+    found, _ = table._ids(ids, len(ids))
+    assert len(set(found)) == len(ids)
+    for position, post in enumerate(ids):
+        if post and post not in ids[:position] and post != "row-2":
+            assert found[position] == post
+
+
+def test_empty_cells_of_the_group_column_are_no_group(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", text=["u", "v", "w"], g=["", "", "x"])
+    groups = table.read_posts(path, Columns(group="g")).groups
+    assert len(set(groups)) == 3
+
+
+def test_image_path_no_file_can_have_is_outside(tmp_path: Path) -> None:
+    posts = table.read_posts(write(tmp_path / "t.csv", image=["a.png"]), Columns())
+    assert posts.image_file("a\0.png") is None
+
+
+@pytest.mark.parametrize("name", ["../../escape", "a/b", ".hidden", ""])
+def test_dataset_name_cannot_lead_out_of_the_cache(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a dataset"):
+        open_dataset("table", write(tmp_path / "t.csv", text=["x"]), name=name)
+
+
+def test_annotations_without_a_task_leave_that_task_out(tmp_path: Path) -> None:
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    (folder / "x_final_data.tsv").write_text("tweet_id\timage_id\ttweet_text\timage_path\n1\t1_0\ta\tb\n")
+    posts = read_posts(tmp_path)
+    assert posts.labels == {}
+    with pytest.raises(UsageError, match="no label"):
+        choose_protocol(posts)

@@ -15,6 +15,7 @@ from cache import FeatureFile, Status
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extract import Extracted, Options, extract
+from pipeline.inputs import ImageInputs
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 
@@ -242,3 +243,100 @@ def test_wrong_options_are_refused_before_anything_is_touched(tmp_path: Path) ->
     for name, value in wrong.items():
         with pytest.raises(UsageError):
             Options(**{name: value})  # type: ignore[arg-type]
+
+
+def test_rows_that_moved_to_other_ids_keep_their_own_vectors(tmp_path: Path) -> None:
+    """A row is put on top of a table without ids: what row-2 was is row-3 now, and its vector must follow."""
+    posts = make_posts(tmp_path / "data", count=300, photos=300)
+    posts = replace(posts, images=[f"images/{i}.png" for i in range(300)], texts=[f"text {i}" for i in range(300)])
+    run(posts, tmp_path / "cache")
+    order = [299, *range(299)]
+    moved = replace(posts, images=[posts.images[i] for i in order], texts=[posts.texts[i] for i in order])
+    with pytest.raises(CrisisError, match=r"300 of 300 posts .* have other inputs now"):
+        run(moved, tmp_path / "cache")
+    half = replace(
+        moved, images=[*moved.images[:100], *posts.images[100:]], texts=[*moved.texts[:100], *posts.texts[100:]]
+    )
+    encoder = Counting()
+    found = contents(run(half, tmp_path / "cache", encoder).file)
+    assert (encoder.images, encoder.texts) == (0, 0)
+    whole = contents(run(half, tmp_path / "whole").file)
+    for name in ("views/image/statistics", "views/text/hashed"):
+        np.testing.assert_array_equal(found[name], whole[name])
+
+
+def test_photo_replaced_while_it_is_read_never_lends_its_vector_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posts = make_posts(tmp_path / "data", count=2, photos=2)
+    folder = tmp_path / "data" / "images"
+    (folder / "1.png").write_bytes((folder / "0.png").read_bytes())
+    posts = replace(posts, images=["images/0.png", "images/1.png"])
+    real = ImageInputs.load
+
+    def replaced(inputs: ImageInputs, post: int, digest: bytes) -> object:
+        Image.new("RGB", (9, 9), (0, 255, 0)).save(folder / "0.png")
+        return real(inputs, post, digest)
+
+    monkeypatch.setattr(ImageInputs, "load", replaced)
+    assert run(posts, tmp_path / "cache").ok == 0
+    monkeypatch.undo()
+    mended = contents(run(posts, tmp_path / "cache").file)
+    np.testing.assert_array_equal(
+        mended["views/image/statistics"], contents(run(posts, tmp_path / "whole").file)["views/image/statistics"]
+    )
+
+
+def test_photos_on_a_disk_that_is_not_mounted_keep_their_rows(tmp_path: Path) -> None:
+    posts = make_posts(tmp_path / "data")
+    first = run(posts, tmp_path / "cache")
+    before = first.file.read_bytes()
+    (tmp_path / "data" / "images").rename(tmp_path / "away")
+    again = run(posts, tmp_path / "cache")
+    assert (again.ok, again.gone) == (60, 60)
+    assert first.file.read_bytes() == before
+    assert run(posts, tmp_path / "cache", overwrite="always").bad == {"image missing": 60}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read any file")
+def test_photo_that_may_not_be_read_is_tried_again(tmp_path: Path) -> None:
+    posts = make_posts(tmp_path / "data", count=6, photos=3)
+    photo = tmp_path / "data" / posts.images[0]
+    photo.chmod(0)
+    assert run(posts, tmp_path / "cache").bad
+    photo.chmod(0o644)
+    assert not run(posts, tmp_path / "cache").bad
+
+
+class Fragile(Counting):
+    """Its transform fails on one photo, as transforms do on shapes their authors never saw."""
+
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        if image.width == 13:
+            raise ZeroDivisionError
+        return super().prepare(image)
+
+
+def test_transform_that_fails_on_one_photo_costs_that_photo(tmp_path: Path) -> None:
+    posts = make_posts(tmp_path / "data", count=6, photos=3)
+    Image.new("RGB", (13, 9)).save(tmp_path / "data" / posts.images[0])
+    affected = sum(image == posts.images[0] for image in posts.images)
+    assert run(posts, tmp_path / "cache", Fragile()).bad == {"image undecodable": affected}
+    assert run(posts, tmp_path / "cache").bad == {}
+
+
+def test_modality_that_no_post_has_is_not_bad(tmp_path: Path) -> None:
+    posts = make_posts(tmp_path / "data", count=6, photos=3)
+    result = run(replace(posts, images=[""] * 6), tmp_path / "cache")
+    assert (result.ok, result.bad) == (6, {})
+    with pytest.raises(UsageError, match="no post of 'small' has any"):
+        run(replace(posts, images=[""] * 6, texts=[""] * 6), tmp_path / "other")
+
+
+def test_failure_late_in_a_run_keeps_what_was_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.extract.WINDOW_ROWS", (10, 10))
+    posts = make_posts(tmp_path / "data")
+    late = replace(posts, texts=[*posts.texts[:-1], ""])
+    with pytest.raises(CrisisError, match="is bad: empty text"):
+        run(late, tmp_path / "cache", on_error="stop")
+    assert run(posts, tmp_path / "cache").reused == 50

@@ -176,5 +176,5 @@ def test_head_that_needs_two_modalities_refuses_one(posts: Posts, tmp_path: Path
 def test_named_view_is_used_and_a_wrong_one_lists_those_there_are(posts: Posts, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     sources = choose_sources(posts, cache, "logistic", model=None, image="classic:image/no", text=None)
-    with pytest.raises(UsageError, match="has no view 'image/no'; it has image/statistics"):
+    with pytest.raises(UsageError, match="has no image view 'image/no'; it has image/statistics"):
         fit_head(posts, choose_protocol(posts), "logistic", sources, range(1), tmp_path / "runs")

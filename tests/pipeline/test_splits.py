@@ -37,7 +37,9 @@ def test_drawn_parts_are_disjoint_cover_the_labelled_posts_and_follow_the_seed(s
     labelled = np.flatnonzero(protocol.labels >= 0)
     for fold in protocol.folds(3):
         together = np.concatenate([fold.train, fold.dev, fold.test])
-        assert sorted(together) == sorted(labelled)
+        tested = {posts.groups[row] for row in fold.test} if split == "event" else set()
+        left_out = [r for r in labelled if posts.events[r] != fold.name and posts.groups[r] in tested]
+        assert sorted([*together, *left_out]) == sorted(labelled)
     again = choose_protocol(posts, split=split).folds(3)
     for one, other in zip(protocol.folds(3), again, strict=True):
         assert np.array_equal(one.train, other.train)
@@ -63,6 +65,8 @@ def test_leave_one_event_out_tests_every_event_once_and_never_trains_on_it() -> 
     for fold in folds:
         assert {posts.events[row] for row in fold.test} == {fold.name}
         assert fold.name not in {posts.events[row] for row in np.concatenate([fold.train, fold.dev])}
+        groups = [{posts.groups[row] for row in part} for part in (fold.train, fold.dev, fold.test)]
+        assert not groups[2] & (groups[0] | groups[1])
     (only,) = choose_protocol(posts, test_event="quake").folds(0)
     assert only.name == "quake"
 
@@ -99,6 +103,7 @@ def test_label_never_seen_in_train_is_said() -> None:
         ({"split": "year"}, "There is no split 'year'"),
         ({"task": "damage"}, "label column"),
         ({"split_set": "agreed"}, "belong to CrisisMMD"),
+        ({"split": "group", "test_event": "fire"}, "does not go with --split group"),
         ({"test_event": "tornado"}, "There is no event 'tornado'; the events are fire, flood, quake"),
     ],
 )
@@ -140,3 +145,18 @@ def test_setting_b_never_trains_on_a_tweet_of_dev_or_test(crisismmd: Path) -> No
     assert (protocol.concordant[fold.test] == 0).sum() == 0
     held_out = {posts.groups[row] for row in np.concatenate([fold.dev, fold.test])}
     assert not held_out & {posts.groups[row] for row in fold.train}
+
+
+def test_class_seen_in_one_event_only_is_said_with_that_event() -> None:
+    posts = table_of()
+    raw = [
+        "rare" if posts.events[i] == "quake" and label else label
+        for i, label in enumerate(posts.labels["label"]["pair"])
+    ]
+    protocol = choose_protocol(Posts(**{**vars(posts), "labels": {"label": {"pair": raw}}}), split="event")
+    assert any("when 'quake' is held out" in note and "rare" in note for note in protocol.notes)
+
+
+def test_words_of_a_split_column_that_mean_nothing_are_said() -> None:
+    words = tuple(("train", "test", "dev2", "val")[i % 4] for i in range(200))
+    assert any("labelled posts are in no part" in note for note in choose_protocol(table_of(splits=words)).notes)

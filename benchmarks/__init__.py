@@ -1,0 +1,1 @@
+"""Figures for the promises of this project, each a command: ``python -m benchmarks.<name>``."""
