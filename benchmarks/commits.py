@@ -55,7 +55,7 @@ class Waited:
 def nothing_written() -> Iterator[None]:
     """Encoding only: neither commits nor seals reach the disk."""
     with (
-        mock.patch.object(FeatureWriter, "commit", lambda self, start, rows: None),
+        mock.patch.object(FeatureWriter, "commit", return_value=None),
         mock.patch.object(FeatureWriter, "seal", lambda self: self.path),
     ):
         yield

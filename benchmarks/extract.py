@@ -1,4 +1,4 @@
-"""Extraction beside its peers and its limit: ``python -m benchmarks.extract --images FOLDER --vision PATH --text PATH``.
+"""Extraction beside its peers and its limit: ``python -m benchmarks.extract --help`` says what it needs.
 
 The same model, machine and precision for all, in turn, median of several rounds:
 
@@ -166,7 +166,7 @@ def text_pipeline(weights: str, precision: str, texts: Sequence[str]) -> Callabl
 def compare(title: str, unit: str, count: int, systems: dict[str, Callable[[], None]], repeats: int) -> None:
     """Run the systems in turn and print inputs per second, beside the limit and beside ours."""
     seconds: dict[str, list[float]] = {name: [] for name in systems}
-    for name, run in systems.items():
+    for run in systems.values():
         run()  # warm: pages, thread pools, first calls
     for _ in range(repeats):
         for name, run in systems.items():
@@ -217,7 +217,7 @@ def main() -> None:
     started = time.perf_counter()
     ours()
     seconds = time.perf_counter() - started
-    print(f"\nposts that share photos: {len(sample)} posts, {shared} photos, crisis {len(sample) / seconds:.1f} posts/s")
+    print(f"\nposts that share photos: {len(sample)} posts, {shared} photos: {len(sample) / seconds:.1f} posts/s")
 
 
 if __name__ == "__main__":

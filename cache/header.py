@@ -21,7 +21,7 @@ import numpy as np
 import xxhash
 
 from cache.errors import CacheDamaged, CacheError
-from cache.schema import Schema, Sizes, Table, is_bulk
+from cache.schema import GROUP_STEP, ID_STEP, Schema, Sizes, Table, is_bulk
 
 MAGIC = b"crisis-cache\r\n\x1a\n"
 VERSION = 1
@@ -146,7 +146,8 @@ def _from_json(plain: dict, size: int, length: int, digest: bytes) -> Header:
     numbers = (rows, id_width, group_width, header.start, header.sequence, *header.sizes.caption_bytes.values())
     if any(type(number) is not int or not 0 <= number < 1 << 48 for number in numbers):
         raise ValueError("a size is no number")
-    if rows < 1 or any(width % 8 or not 8 <= width <= 4096 for width in (id_width, group_width)):
+    widths = ((id_width, ID_STEP), (group_width, GROUP_STEP))
+    if rows < 1 or any(width % step or not step <= width <= 4096 for width, step in widths):
         raise ValueError("no rows, or strings of an odd width")
     if type(header.fingerprint) is not str:
         raise ValueError("the fingerprint is no text")

@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 from cache.errors import CacheError
-from cache.schema import Schema, text_width
+from cache.schema import GROUP_STEP, ID_STEP, Schema, text_width
 
 
 class Status(IntEnum):
@@ -71,8 +71,8 @@ class Rows:
     captions: dict[str, list[str]] = field(default_factory=dict)
 
 
-def encode_texts(texts: Sequence[str], what: str) -> np.ndarray:
-    """Strings as a fixed-length UTF-8 array, dtype ``S<width>``, width a multiple of 8.
+def encode_texts(texts: Sequence[str], what: str, step: int) -> np.ndarray:
+    """Strings as a fixed-length UTF-8 array, dtype ``S<width>``, width a multiple of ``step``.
 
     Raises CacheError for a string that such an array cannot give back (NUL, lone surrogate, too long, not a str).
     """
@@ -82,7 +82,7 @@ def encode_texts(texts: Sequence[str], what: str) -> np.ndarray:
         raise CacheError(f"A {what} is not a proper text ({error}); mend the post list.") from error
     if any(b"\0" in text for text in encoded):
         raise CacheError(f"A {what} holds a NUL character, which the cache cannot keep; mend the post list.")
-    width = text_width(max(map(len, encoded), default=0))
+    width = text_width(max(map(len, encoded), default=0), step)
     return np.array(encoded, dtype=f"S{width}")
 
 
@@ -103,13 +103,13 @@ def tables_of(rows: Rows, schema: Schema) -> dict[str, np.ndarray]:
     n = len(rows.ids)
     if n == 0:
         raise CacheError("There are no rows to commit.")
-    ids = encode_texts(rows.ids, "post id")
+    ids = encode_texts(rows.ids, "post id", ID_STEP)
     if len(set(rows.ids)) != n or (ids == b"").any():
         raise CacheError("A batch holds an empty post id or the same id twice; each post needs its own.")
     if len(rows.groups) != n:
         raise CacheError(f"A batch of {n} posts came with {len(rows.groups)} group ids; give one per post.")
     _same_names("status", rows.status, schema.modalities)
-    tables = {"posts/id": ids, "posts/group": encode_texts(rows.groups, "group id")}
+    tables = {"posts/id": ids, "posts/group": encode_texts(rows.groups, "group id", GROUP_STEP)}
     for name in schema.modalities:
         _fits(f"status of {name}", rows.status[name], "uint8", (n,))
         if rows.status[name].max() > max(Status):

@@ -134,8 +134,12 @@ def block_count(path: str, table: Table) -> int:
     return -(-table.shape[0] // block_rows(path, table))
 
 
-def text_width(longest: int) -> int:
-    """Stored width in bytes of strings of up to ``longest`` bytes: a multiple of 8, so that ids hash as words."""
+ID_STEP, GROUP_STEP = 8, 1
+"""Widths of ids are multiples of 8 bytes, so that they hash as words; groups are not looked up."""
+
+
+def text_width(longest: int, step: int) -> int:
+    """Stored width in bytes of strings of up to ``longest`` bytes: a multiple of ``step``, at least one."""
     if longest > _MAX_TEXT_WIDTH:
         raise CacheError(f"A post id or group is {longest} bytes long; the cache holds up to {_MAX_TEXT_WIDTH}.")
-    return max(8, -(-longest // 8) * 8)
+    return max(step, -(-longest // step) * step)
