@@ -95,7 +95,7 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
     `CacheError` for a cache that cannot be written, `CrisisError` for one that holds another dataset.
     """
     started = time.monotonic()
-    mark = fingerprint(card, encoder, precision=options.precision, cleaner=options.cleaner)
+    mark = fingerprint(card, encoder, precision=options.precision, cleaner=CLEANERS[options.cleaner].mark)
     path = cache_path(cache, posts.name, card, mark)
     views = {name: ViewSpec(tuple(shape), STORED[options.precision]) for name, shape in encoder.views.items()}
     provenance = _provenance(posts, card, mark, command)
