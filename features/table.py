@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
-from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownModel
+from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownModel, UnknownOption
 from features.weights import settle_hub
 
 _DECLARED = (
@@ -27,7 +28,8 @@ _DECLARED = (
         pretrained="ViT-B-32/laion2b_s34b_b79k",
         licence="MIT (weights: see the model's page)",
         extra="encoders",
-        dims="512 (ViT-B-32)",
+        dims="projected 512; pooled image 768, text 512 (ViT-B-32)",
+        options={"tokens": False},
     ),
     Card(
         name="bert",
@@ -39,6 +41,7 @@ _DECLARED = (
         licence="Apache-2.0 (bert-base-uncased)",
         extra="encoders",
         dims="768 (bert-base)",
+        options={"tokens": False},
     ),
     Card(
         name="dinov2",
@@ -50,17 +53,19 @@ _DECLARED = (
         licence="Apache-2.0 (dinov2-small)",
         extra="encoders",
         dims="384 (dinov2-small)",
+        options={"tokens": False},
     ),
     Card(
         name="timm",
         summary="any timm image model, its own transform (DenseNet, VGG, ResNet, ViT, ...)",
         modalities=("image",),
-        default_views={"image": "image/pooled"},
+        default_views={"image": "image/penultimate"},
         loader="features.vision_timm:load",
         pretrained="densenet121.ra_in1k",
         licence="Apache-2.0 (densenet121.ra_in1k)",
         extra="encoders",
         dims="1024 (densenet121)",
+        options={"tokens": False},
     ),
 )
 
@@ -81,25 +86,32 @@ def load(
     revision: str | None = None,
     device: str = "cpu",
     precision: str = "fp32",
+    options: Mapping[str, Any] | None = None,
 ) -> Encoder:
     """The frozen encoder of `card`, on `device`, computing in `precision` ("fp32", "fp16" or "bf16").
 
-    `pretrained` is a hub id or a local folder. Raises `FeatureError` when the extra is not installed or
-    the weights cannot be had.
+    `pretrained` is a hub id or a local folder. `options` overrides the card's own (`card.options`), such as
+    `tokens` for token views. Raises `FeatureError` for an option that the family does not have, when the extra is
+    not installed, or when the weights cannot be had.
     """
     if precision not in PRECISIONS:
         raise FeatureError(f"There is no precision '{precision}'; choose one of {', '.join(PRECISIONS)}.")
+    chosen = {**card.options, **(options or {})}
+    for option in chosen.keys() - card.options.keys():
+        known = f"it has {', '.join(card.options)}" if card.options else "it has none"
+        raise UnknownOption(f"The model '{card.name}' has no option '{option}'; {known}.")
     settle_hub(pretrained or card.pretrained)
     module, function = card.loader.split(":")
-    options: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "pretrained": pretrained or card.pretrained,
         # a pinned revision belongs to the pinned weights only
         "revision": revision or (None if pretrained else card.revision),
         "device": device,
         "precision": precision,
+        **chosen,
     }
     try:
-        return getattr(importlib.import_module(module), function)(**options)
+        return getattr(importlib.import_module(module), function)(**arguments)
     except ModuleNotFoundError as error:
         if card.extra is None:
             raise
