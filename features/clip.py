@@ -94,6 +94,13 @@ class ClipEncoder(Partial):
                     views["image/tokens"] = to_numpy(patches)
         return views
 
+    def project_images(self, batch: np.ndarray) -> Any:
+        """Projected vectors [n, D] as a tensor, of CLIP's own length (captioners that were trained on them need it)."""
+        import torch
+
+        with torch.inference_mode():
+            return self._model.encode_image(torch.from_numpy(batch).to(self._device, self._dtype))
+
     def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         import torch
 

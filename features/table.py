@@ -9,6 +9,9 @@ from typing import Any
 from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownModel, UnknownOption
 from features.weights import settle_hub
 
+SCORER = "ViT-B-32/laion2b_s34b_b79k"
+"""The CLIP model that chooses among a captioner's candidates unless told otherwise."""
+
 _DECLARED = (
     Card(
         name="classic",
@@ -66,6 +69,65 @@ _DECLARED = (
         extra="encoders",
         dims="1024 (densenet121)",
         options={"tokens": False},
+    ),
+    Card(
+        name="blip",
+        summary="captions by BLIP (or any BLIP, BLIP2 or GIT through transformers)",
+        modalities=("image",),
+        default_views={},
+        loader="features.caption_auto:load",
+        pretrained="Salesforce/blip-image-captioning-base",
+        licence="BSD-3-Clause (blip-image-captioning-base)",
+        extra="encoders",
+        dims="captions",
+        options={"name": "blip", "candidates": 5, "max_new_tokens": 40, "scorer": SCORER},
+    ),
+    Card(
+        name="git",
+        summary="captions by GIT",
+        modalities=("image",),
+        default_views={},
+        loader="features.caption_auto:load",
+        pretrained="microsoft/git-base-coco",
+        licence="MIT (git-base-coco)",
+        extra="encoders",
+        dims="captions",
+        options={"name": "git", "candidates": 5, "max_new_tokens": 40, "scorer": SCORER},
+    ),
+    Card(
+        name="blip2_captions",
+        summary="captions by BLIP2",
+        modalities=("image",),
+        default_views={},
+        loader="features.caption_auto:load",
+        pretrained="Salesforce/blip2-opt-2.7b-coco",
+        licence="MIT (blip2-opt-2.7b-coco)",
+        extra="encoders",
+        dims="captions",
+        options={"name": "blip2_captions", "candidates": 5, "max_new_tokens": 40, "scorer": SCORER},
+    ),
+    Card(
+        name="clip_prefix",
+        summary="captions by GPT-2 from a CLIP vector (published CLIP prefix checkpoints: CLIP_cc, CLIP_coco)",
+        modalities=("image",),
+        default_views={},
+        loader="features.clip_prefix:load",
+        licence="MIT (published code; weights: see their page)",
+        extra="encoders",
+        dims="captions",
+        options={"candidates": 5, "max_new_tokens": 67, "scorer": "ViT-B-32-quickgelu/openai"},
+    ),
+    Card(
+        name="llava",
+        summary="descriptions by LLaVA, conditioned on the tweet",
+        modalities=("joint",),
+        default_views={},
+        loader="features.llava:load",
+        pretrained="llava-hf/llava-1.5-7b-hf",
+        licence="Llama 2 Community License (llava-1.5-7b)",
+        extra="encoders",
+        dims="captions",
+        options={"prompt": "describe_post", "candidates": 1, "max_new_tokens": 200, "scorer": SCORER},
     ),
 )
 

@@ -14,7 +14,7 @@ from features import Encoder
 from features.images import BadImage, blank
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
-from pipeline.inputs import Input, Inputs
+from pipeline.inputs import Input, Inputs, PairInputs
 from pipeline.vectors import VectorStore
 
 
@@ -41,7 +41,7 @@ class WindowEncoder:
         self._dtype = np.dtype(dtype)
         self._batch_size = batch_size
         self._on_error = on_error
-        self._blank: dict[str, np.ndarray] | None = None
+        self._blank: dict[str, Any] | None = None
         self.encoded = {modality.modality: 0 for modality in inputs}
 
     def rows(self, rows: np.ndarray, posts: np.ndarray, fresh: np.ndarray) -> Rows:
@@ -55,7 +55,7 @@ class WindowEncoder:
             status={m: np.zeros(n, np.uint8) for m in self.encoded},
             hashes={m: np.zeros((n, 16), np.uint8) for m in self.encoded},
             stamps={m: np.zeros(n, np.uint64) for m in self.encoded},
-            captions={},
+            captions={name: [""] * n for name in self._encoder.captions},
         )
         if len(old):
             self._copy(result, rows, old)
@@ -71,6 +71,10 @@ class WindowEncoder:
                 names[position] = column[rows[position]].decode()
         for name, array in result.views.items():
             array[old] = cached.take(name, rows[old])
+        for name, texts in result.captions.items():
+            kept = cached.captions(name)
+            for position in old.tolist():
+                texts[position] = kept[int(rows[position])]
         for modality in self.encoded:
             result.status[modality][old] = cached.status_of(modality)[rows[old]]
             result.hashes[modality][old] = cached.hashes(modality)[rows[old]]
@@ -94,6 +98,7 @@ class WindowEncoder:
         self.encoded[modality] += len(new) - len(failed)
         slot = {digest: position for position, digest in enumerate(new)}
         names = [name for name in result.views if name.split("/")[0] == modality]
+        captions = [name for name, of in self._encoder.captions.items() if of == modality]
         by_row: list[tuple[int, int]] = []
         by_slot: list[tuple[int, int]] = []
         for position in where[status[where] == Status.OK].tolist():
@@ -110,7 +115,12 @@ class WindowEncoder:
                 if pairs:
                     at, of = np.array(pairs, dtype=np.int64).T
                     result.views[name][at] = self._store.take(name, of) if source is None else source[of]
-        self._settle_bad(result, modality, names, where, posts)
+        for name in captions:
+            for position, row in by_row:
+                result.captions[name][position] = self._store.caption(name, row)
+            for position, chosen in by_slot:
+                result.captions[name][position] = str(vectors[f"captions/{name}"][chosen])
+        self._settle_bad(result, modality, [*names, *(f"captions/{name}" for name in captions)], where, posts)
 
     def _examine(self, inputs: Inputs, posts: np.ndarray) -> list[tuple[Input, int]]:
         """State and stamp of each post's input; each distinct one is looked at once."""
@@ -128,9 +138,12 @@ class WindowEncoder:
         """Vectors of distinct inputs by view, in the order of `posts`, and the status of those that failed."""
         failed: dict[int, Status] = {}
         vectors: dict[str, np.ndarray] = {}
-        batches = self._images(inputs, posts, failed) if inputs.modality == "image" else self._texts(inputs, posts)
+        batches = self._texts(inputs, posts) if inputs.modality == "text" else self._images(inputs, posts, failed)
         for slots, views in batches:
             for name, values in views.items():
+                if name.startswith("captions/"):
+                    vectors.setdefault(name, np.full(len(posts), "", object))[slots] = values
+                    continue
                 # a value beyond the stored dtype's range becomes infinite here and is caught below
                 with np.errstate(over="ignore"):
                     stored = values.astype(self._dtype)
@@ -153,28 +166,45 @@ class WindowEncoder:
     def _images(
         self, inputs: Inputs, posts: list[int], failed: dict[int, Status]
     ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-        """Batches of photos, decoded ahead of the encoder; a bad one costs only its own row."""
+        """Batches of photos, or of photos with their texts, decoded ahead of the encoder; a bad photo costs only its
+        own row. Pairs that share a photo stand next to one another and share what was prepared.
+        """
+        pairs = inputs.modality == "joint"
 
         def read(post: int) -> np.ndarray:
             return self._encoder.prepare(inputs.load(post))
 
-        ahead: deque[tuple[int, Future[Any]]] = deque()
-        upcoming = iter(enumerate(posts))
+        order = list(enumerate(posts))
+        if pairs:
+            order.sort(key=lambda item: (inputs.key(item[1]).partition("\0")[0], item[0]))
+        ahead: deque[tuple[int, int, Future[Any]]] = deque()
+        upcoming = iter(order)
+        last: tuple[str, Future[Any]] | None = None
         slots: list[int] = []
         batch: list[np.ndarray] = []
+        texts: list[Any] = []
         while True:
             while len(ahead) < 2 * self._batch_size and (item := next(upcoming, None)) is not None:
-                ahead.append((item[0], self._pool.submit(read, item[1])))
+                slot, post = item
+                photo = inputs.key(post).partition("\0")[0]
+                if not pairs or last is None or last[0] != photo:
+                    last = (photo, self._pool.submit(read, post))
+                ahead.append((slot, post, last[1]))
             if ahead:
-                slot, future = ahead.popleft()
+                slot, post, future = ahead.popleft()
                 try:
                     batch.append(future.result())
                     slots.append(slot)
+                    texts += [inputs.text(post)] if isinstance(inputs, PairInputs) else []
                 except BadImage as bad:
                     failed[slot] = Status.from_reason(bad.reason)
             if slots and (len(slots) == self._batch_size or not ahead):
-                yield slots, self._encoder.encode_images(np.stack(batch))
-                slots, batch = [], []
+                stacked = np.stack(batch)
+                yield (
+                    slots,
+                    (self._encoder.encode_pairs(stacked, texts) if pairs else self._encoder.encode_images(stacked)),
+                )
+                slots, batch, texts = [], [], []
             if not ahead and not slots:
                 return
 
@@ -192,8 +222,15 @@ class WindowEncoder:
             if self._blank is None:
                 prepared = self._encoder.prepare(blank())[None]
                 views = self._encoder.encode_images(prepared)
-                self._blank = {name: views[name][0].astype(self._dtype) for name in names}
+                self._blank = {
+                    name: views[name][0] if name.startswith("captions/") else views[name][0].astype(self._dtype)
+                    for name in names
+                }
             at = where[bad]
             for name in names:
-                result.views[name][at] = self._blank[name]
+                if name.startswith("captions/"):
+                    for position in at.tolist():
+                        result.captions[name.removeprefix("captions/")][position] = str(self._blank[name])
+                else:
+                    result.views[name][at] = self._blank[name]
             status[at] = Status.BLANK

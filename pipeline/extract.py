@@ -23,6 +23,7 @@ from pipeline.inputs import inputs_of
 from pipeline.interrupt import Interrupts
 from pipeline.log import is_quiet, warn
 from pipeline.plan import Plan, make_plan
+from pipeline.texts import TextSource, text_source
 from pipeline.vectors import VectorStore
 
 OVERWRITE = ("only-missing", "always", "never")
@@ -38,10 +39,11 @@ WINDOW_ROWS = (64, 8192)
 
 @dataclass(frozen=True)
 class Options:
-    """How to extract. Only `precision` and `cleaner` change the vector of a good row."""
+    """How to extract. Only `precision`, `cleaner` and `text` change the vector of a good row."""
 
     precision: str = "fp32"
     cleaner: str = "raw"
+    text: str = "tweet"
     batch_size: int = 32
     num_workers: int = 2
     overwrite: str = "only-missing"
@@ -95,16 +97,25 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
     `CacheError` for a cache that cannot be written, `CrisisError` for one that holds another dataset.
     """
     started = time.monotonic()
-    mark = fingerprint(card, encoder, precision=options.precision, cleaner=CLEANERS[options.cleaner].mark)
+    source = text_source(posts, options.text, cache)
+    mark = fingerprint(
+        card, encoder, precision=options.precision, cleaner=CLEANERS[options.cleaner].mark, text=source.label
+    )
     path = cache_path(cache, posts.name, card, mark)
     views = {name: ViewSpec(tuple(shape), STORED[options.precision]) for name, shape in encoder.views.items()}
     provenance = _provenance(posts, card, mark, command)
     result = Extracted(path, len(posts))
     with (
         Interrupts() as interrupts,
-        FeatureWriter(path, views=views, modalities=encoder.modalities, provenance=provenance) as writer,
+        FeatureWriter(
+            path,
+            views=views,
+            modalities=encoder.modalities,
+            provenance=provenance,
+            captions=tuple(encoder.captions),
+        ) as writer,
     ):
-        _run(posts, encoder, options, writer, interrupts, result)
+        _run(posts, encoder, source, options, writer, interrupts, result)
         if not result.interrupted:
             writer.seal()
         if (final := writer.committed) is not None:
@@ -116,12 +127,13 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
 def _run(
     posts: Posts,
     encoder: Encoder,
+    source: TextSource,
     options: Options,
     writer: FeatureWriter,
     interrupts: Interrupts,
     result: Extracted,
 ) -> None:
-    inputs = [inputs_of(posts, modality, CLEANERS[options.cleaner]) for modality in encoder.modalities]
+    inputs = [inputs_of(posts, modality, CLEANERS[options.cleaner], source) for modality in encoder.modalities]
     plan = make_plan(posts, inputs, writer.committed, options.overwrite, options.on_error)
     redone = plan.rows[plan.fresh] if options.overwrite == "always" else np.empty(0, np.int64)
     store = VectorStore(writer, encoder.modalities, ignore=redone)

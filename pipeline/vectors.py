@@ -50,6 +50,16 @@ class VectorStore:
         result[waits] = np.concatenate(held_back)[rows[waits] - self.waiting_from]
         return result
 
+    def caption(self, name: str, row: int) -> str:
+        """The caption of one row, committed or waiting."""
+        offset = row - self.waiting_from
+        for batch in self.waiting if self.waiting and offset >= 0 else ():
+            if offset < len(batch.ids):
+                return batch.captions[name][offset]
+            offset -= len(batch.ids)
+        assert self._snapshot is not None
+        return self._snapshot.captions(name)[row]
+
     def committed(self) -> FeatureFile:
         """The committed rows as of the last commit."""
         assert self._snapshot is not None

@@ -15,6 +15,7 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.inputs import inputs_of
 from pipeline.plan import changed_inputs
+from pipeline.texts import text_source
 
 USABLE = (Status.OK, Status.BLANK)
 
@@ -139,10 +140,16 @@ def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarr
         raise CrisisError(
             f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed; add them with: {command}"
         )
-    inputs = inputs_of(posts, source.modality, lambda text: text)
+    label = file.provenance.get("content", {}).get("text") or "tweet"
+    try:
+        texts = text_source(posts, label, source.path.parent.parent)
+    except UsageError:
+        # somebody else's cache may come without the captions it was made from, as it may come without the photos:
+        # what is not here cannot have changed
+        return
+    inputs = inputs_of(posts, source.modality, lambda text: text, texts)
     look = np.arange(len(wanted))
-    if source.modality == "image":
-        # somebody else's cache may come without the photos: what is not here cannot have changed
+    if source.modality != "text":
         look = np.array([i for i in look if inputs.stamp(int(wanted[i]))], dtype=np.int64)
     stale = int(changed_inputs(posts, inputs, file, rows[look], wanted[look]).sum())
     if stale:

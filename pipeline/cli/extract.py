@@ -29,10 +29,18 @@ def extract(
     event_column: o.EventColumn = None,
     id_column: o.IdColumn = None,
     split_column: o.SplitColumn = None,
+    knowledge_column: o.KnowledgeColumn = None,
     cache: o.Cache = o.CACHE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
-    cleaner: Annotated[str, typer.Option(help="The text cleaner.")] = "raw",
+    cleaner: Annotated[str, typer.Option(help="The text cleaner: raw, 002 or crisis.")] = "raw",
+    text: Annotated[
+        str, typer.Option(help="The text: tweet, caption:NAME, tweet+caption:NAME, knowledge or tweet+knowledge.")
+    ] = "tweet",
+    tokens: Annotated[bool, typer.Option("--tokens", help="Write token views as well (large).")] = False,
+    candidates: Annotated[int | None, typer.Option(help="Captioners: how many captions to choose from.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="Captioners: the CLIP weights to choose by.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="llava: a stored prompt's name or a JSON file.")] = None,
     batch_size: Annotated[int, typer.Option(help="Inputs per forward pass.")] = 32,
     num_workers: Annotated[int, typer.Option(help="Threads that read and decode photos.")] = 2,
     overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
@@ -49,8 +57,10 @@ def extract(
     from pipeline.log import set_quiet
 
     set_quiet(quiet)
-    columns = (text_column, image_column, label_column, group_column, event_column, id_column, split_column)
+    columns = (text_column, image_column, label_column, group_column, event_column, id_column, split_column, knowledge_column)
+    options = {"tokens": tokens or None, "candidates": candidates, "scorer": scorer, "prompt": prompt}
     result = run_extraction(
+        options={name: value for name, value in options.items() if value is not None},
         dataset=dataset,
         data=data,
         name=name,
@@ -64,6 +74,7 @@ def extract(
         settings={
             "precision": precision,
             "cleaner": cleaner,
+            "text": text,
             "batch_size": batch_size,
             "num_workers": num_workers,
             "overwrite": overwrite,
@@ -93,6 +104,7 @@ def run_extraction(
     device: str,
     limit: int | None,
     settings: dict[str, object],
+    options: dict[str, object] | None = None,
 ) -> Extracted:
     """Open the dataset, load the encoder, extract; cheap checks first, so that a typo costs no model load."""
     from features import card, load
@@ -108,8 +120,15 @@ def run_extraction(
     where = "cpu" if declared.extra is None else choose_device(device)
     weights = pretrained or declared.pretrained
     said = f", weights {weights}" if weights else ""
-    say(f"Model: {model}{said}, {chosen.precision} on {where}; texts as they are ({chosen.cleaner})")
-    encoder = load(declared, pretrained=pretrained, revision=revision, device=where, precision=chosen.precision)
+    say(f"Model: {model}{said}, {chosen.precision} on {where}; text: {chosen.text}, cleaner {chosen.cleaner}")
+    encoder = load(
+        declared,
+        pretrained=pretrained,
+        revision=revision,
+        device=where,
+        precision=chosen.precision,
+        options=options,
+    )
     return stage.extract(posts, declared, encoder, cache, chosen, o.command_line())
 
 
