@@ -69,10 +69,12 @@ def _generate(model: Any, tokenizer: Any, batch: np.ndarray, decoding: Decoding)
 
     pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(model.device, model.dtype)
     prompt, end, pad = _prompt(model, len(batch))
+    arguments = decoding.arguments()
+    if model.config.model_type != "blip":
+        # BLIP's own generate passes these two along
+        arguments |= {"eos_token_id": sorted(end), "pad_token_id": pad}
     with torch.inference_mode():
-        sequences = model.generate(
-            pixel_values=pixels, input_ids=prompt, **decoding.arguments(), eos_token_id=sorted(end), pad_token_id=pad
-        )
+        sequences = model.generate(pixel_values=pixels, input_ids=prompt, **arguments)
     given = prompt.shape[1] if prompt is not None else 1
     if prompt is not None and not torch.equal(sequences[:, :given], prompt.repeat_interleave(decoding.candidates, 0)):
         given = 0
