@@ -6,11 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+
+Text = str | tuple[str, str]
+"""A text, or two segments kept apart (a cleaned tweet, and the caption or knowledge text that goes with it)."""
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 
@@ -25,12 +29,19 @@ class UnknownChoice(FeatureError):
     exit_code = 2
 
 
+class UnknownOption(FeatureError):
+    """A model was given an option that its family does not have."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True)
 class Card:
     """Declared metadata of one encoder family member; read without importing any model library.
 
-    `default_views` names, per modality, the view a head reads unless told otherwise. `extra` is the
-    optional dependency group that `loader` ("module:function") needs.
+    `default_views` names, per modality, the view a head reads unless told otherwise; the modality "joint" is
+    computed from both the photo and the text of a post. `extra` is the optional dependency group that `loader`
+    ("module:function") needs. `options` are the loader's own options with their defaults.
     """
 
     name: str
@@ -47,9 +58,10 @@ class Card:
 
 
 class Encoder(Protocol):
-    """A loaded, frozen encoder.
+    """A loaded, frozen encoder or captioner.
 
     `views` maps a view name to its per-row shape; a name starts with the modality it is computed from.
+    `captions` maps the name of each caption it writes to that modality.
     `identity` holds everything that decides a vector (weights digest or id and revision, transform,
     pooling, lengths): it goes into the fingerprint. A modality that is absent from `modalities` has no
     encode method that works.
@@ -57,19 +69,48 @@ class Encoder(Protocol):
 
     modalities: tuple[str, ...]
     views: Mapping[str, tuple[int, ...]]
+    captions: Mapping[str, str]
     identity: Mapping[str, Any]
 
     def prepare(self, image: Image) -> np.ndarray:
-        """One decoded RGB image to the array that `encode_images` stacks; safe to call from several threads."""
+        """One decoded RGB image to the array that `encode_images` and `encode_pairs` stack; safe to call from
+        several threads. All images become arrays of one shape.
+        """
 
     def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """`batch` [n, ...] of prepared images to views [n, D] float32."""
+        """`batch` [n, ...] of prepared images to views [n, D] float32, and to captions [n] (objects, each a str)
+        under "captions/<name>".
+        """
 
-    def encode_texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         """Cleaned texts to views [n, D] float32; the answer for a text does not depend on its company."""
 
-    def text_length(self, text: str) -> int:
+    def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        """Prepared images and the text that goes with each to the "joint" views and captions."""
+
+    def text_length(self, text: Text) -> int:
         """A length that is cheap to compute and orders texts by their cost."""
+
+
+class Partial:
+    """What an encoder has no answer for; each family overrides what it can do."""
+
+    captions: Mapping[str, str] = MappingProxyType({})
+
+    def prepare(self, image: Image) -> np.ndarray:
+        raise TypeError("this encoder takes no images")
+
+    def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        raise TypeError("this encoder takes no images on their own")
+
+    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        raise TypeError("this encoder takes no texts on their own")
+
+    def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        raise TypeError("this encoder takes no pairs of image and text")
+
+    def text_length(self, text: Text) -> int:
+        return sum(map(len, text)) if isinstance(text, tuple) else len(text)
 
 
 @dataclass(frozen=True)
@@ -84,15 +125,20 @@ class Fingerprint:
         return self.digest[:8]
 
 
-def fingerprint(card: Card, encoder: Encoder, *, precision: str, cleaner: str) -> Fingerprint:
-    """Model, weights, transform, precision and text cleaner; neither batch size nor device nor path."""
+def fingerprint(card: Card, encoder: Encoder, *, precision: str, cleaner: str, text: str = "tweet") -> Fingerprint:
+    """Model, weights, transform, precision, text cleaner and what the text is made of ("tweet", "tweet+caption:..."
+    with the captions' own fingerprint); neither batch size nor device nor path.
+    """
+    reads_text = bool({"text", "joint"} & set(encoder.modalities))
     content = {
         "format": 1,
         "model": card.name,
         "identity": dict(encoder.identity),
         "precision": precision,
-        "cleaner": cleaner if "text" in encoder.modalities else None,
+        "cleaner": cleaner if reads_text else None,
+        "text": text if reads_text else None,
         "views": {name: list(shape) for name, shape in sorted(encoder.views.items())},
+        "captions": dict(encoder.captions),
     }
     return Fingerprint(digest_of(content), content)
 

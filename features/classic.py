@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from features.card import Partial, Text
+from features.text import joined
+
 _SIDE = 96
 _GRID = 4
 _ORIENTATIONS = 8
@@ -20,7 +23,7 @@ def load(**_: Any) -> Classic:
     return Classic()
 
 
-class Classic:
+class Classic(Partial):
     """Hashed words and character n-grams (text), colour, gradient and texture statistics (image).
 
     `image/statistics` [552]: HSV histogram (72), means and deviations of RGB on a 4 x 4 grid (96),
@@ -40,12 +43,9 @@ class Classic:
     def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         return {"image/statistics": np.stack([_statistics(image) for image in batch])}
 
-    def encode_texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        halves = [vectorizer.transform(texts).toarray() for vectorizer in self._vectorizers]
+    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        halves = [vectorizer.transform([joined(text) for text in texts]).toarray() for vectorizer in self._vectorizers]
         return {"text/hashed": np.concatenate(halves, axis=1).astype(np.float32)}
-
-    def text_length(self, text: str) -> int:
-        return len(text)
 
     @cached_property
     def _vectorizers(self) -> tuple[Any, Any]:

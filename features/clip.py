@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError
+from features.card import FeatureError, Partial, Text
 from features.device import to_numpy
+from features.text import joined
+from features.tokens import token_views
 from features.weights import check_path, describe, is_local, loading
 
 
-def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> ClipEncoder:
-    """`pretrained`: "ARCHITECTURE/TAG" (as `open_clip.list_pretrained()` has them), "hf-hub:ORG/NAME", or a
-    local folder in open_clip's own layout (`open_clip_config.json` and weights).
+def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> ClipEncoder:
+    """`pretrained`: "ARCHITECTURE/TAG" (as `open_clip.list_pretrained()` has them), "hf-hub:ORG/NAME" (with
+    `revision`: "hf-hub:ORG/NAME@REVISION"), or a local folder in open_clip's own layout (`open_clip_config.json` and
+    weights). `tokens` adds the token views.
     """
     import open_clip
 
-    name, tag = _model_name(pretrained)
+    name, tag = _model_name(pretrained, revision)
 
     def read() -> tuple[Any, Any, Any]:
         model, _, transform = open_clip.create_model_and_transforms(
@@ -27,14 +30,14 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
         return model, transform, open_clip.get_tokenizer(name)
 
     model, transform, tokenizer = loading("clip", pretrained, read)
-    return ClipEncoder(model.eval(), transform, tokenizer, describe(pretrained, revision), device)
+    return ClipEncoder(model.eval(), transform, tokenizer, describe(pretrained, revision), device, tokens)
 
 
-def _model_name(pretrained: str) -> tuple[str, str | None]:
+def _model_name(pretrained: str, revision: str | None) -> tuple[str, str | None]:
     if is_local(pretrained):
         return f"local-dir:{pretrained}", None
-    if pretrained.startswith("hf-hub:"):
-        return pretrained, None
+    if pretrained.startswith(("hf-hub:", "local-dir:")):
+        return pretrained + (f"@{revision}" if revision else ""), None
     if pretrained.count("/") == 1:
         name, tag = pretrained.split("/")
         return name, tag
@@ -45,23 +48,31 @@ def _model_name(pretrained: str) -> tuple[str, str | None]:
     )
 
 
-class ClipEncoder:
+class ClipEncoder(Partial):
     """`image/projected`, `text/projected` [D]: the vectors of the shared space, of unit length.
 
-    CLIP is fed its own normalisation and its own tokenizer (77 tokens; longer texts are cut).
+    `image/pooled`, `text/pooled` [W]: what the projection reads, after the tower's last norm; of towers that have
+    such a vector (the Transformer towers). On request `image/tokens` [T, W], the patches behind `image/pooled`, and
+    `text/tokens` [77, W] with `text/mask` [77]. CLIP is fed its own normalisation and its own tokenizer (77 tokens;
+    longer texts are cut; a second segment follows the first after a space).
     """
 
     modalities = ("image", "text")
 
-    def __init__(self, model: Any, transform: Any, tokenizer: Any, weights: dict[str, Any], device: str) -> None:
+    def __init__(
+        self, model: Any, transform: Any, tokenizer: Any, weights: dict[str, Any], device: str, tokens: bool
+    ) -> None:
         self._model = model
         self._transform = transform
         self._tokenizer = tokenizer
         self._device = device
-        parameter = next(model.parameters())
-        self._dtype = parameter.dtype
-        width = model.text_projection.shape[-1] if hasattr(model, "text_projection") else self._probe_width()
-        self.views = {"image/projected": (width,), "text/projected": (width,)}
+        self._tokens = tokens
+        self._dtype = next(model.parameters()).dtype
+        self._caught: dict[str, Any] = {}
+        self._watch("image", getattr(model, "visual", None))
+        self._watch("text", model if hasattr(model, "ln_final") else getattr(model, "text", None))
+        self.context_length: int = tokenizer.context_length
+        self.views = self._probe_views()
         self.identity = {"weights": weights, "context": tokenizer.context_length, "unit_length": True}
 
     def prepare(self, image: Any) -> np.ndarray:
@@ -74,22 +85,75 @@ class ClipEncoder:
         pixels = torch.from_numpy(batch).to(self._device, self._dtype)
         with torch.inference_mode():
             projected = self._model.encode_image(pixels)
-        return {"image/projected": _unit(projected)}
+            views = {"image/projected": _unit(projected)}
+            if "image" in self._caught:
+                hidden = self._caught.pop("image")
+                pooled, patches = (hidden, None) if hidden.ndim == 2 else self._model.visual._global_pool(hidden)
+                views["image/pooled"] = to_numpy(pooled)
+                if self._tokens and patches is not None:
+                    views["image/tokens"] = to_numpy(patches)
+        return views
 
-    def encode_texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    def project_images(self, batch: np.ndarray) -> Any:
+        """Projected vectors [n, D] as a tensor, of CLIP's own length (captioners that were trained on them need it)."""
         import torch
 
-        tokens = self._tokenizer(list(texts)).to(self._device)
+        with torch.inference_mode():
+            return self._model.encode_image(torch.from_numpy(batch).to(self._device, self._dtype))
+
+    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        import torch
+
+        tokens = self._tokenizer([joined(text) for text in texts]).to(self._device)
         with torch.inference_mode():
             projected = self._model.encode_text(tokens)
-        return {"text/projected": _unit(projected)}
+            views = {"text/projected": _unit(projected)}
+            if "text" in self._caught:
+                hidden = self._caught.pop("text")
+                last = self._last_token(tokens)
+                views["text/pooled"] = to_numpy(hidden[torch.arange(len(hidden), device=last.device), last])
+                if self._tokens:
+                    mask = torch.arange(hidden.shape[1], device=last.device) <= last.unsqueeze(1)
+                    views |= token_views("text", hidden.float(), mask, self.context_length)
+        return views
 
-    def text_length(self, text: str) -> int:
+    def text_length(self, text: Text) -> int:
         # every text is padded to the same 77 tokens, so none costs more than another
         return 0
 
-    def _probe_width(self) -> int:
-        return self.encode_texts([""])["text/projected"].shape[1]
+    def _watch(self, modality: str, tower: Any) -> None:
+        """Keep what leaves the last norm of a Transformer tower during a pass; other towers have no such place."""
+        norm = getattr(tower, "ln_post" if modality == "image" else "ln_final", None)
+        if norm is None or getattr(tower, "attn_pool", None) is not None or getattr(tower, "cls_emb", None) is not None:
+            return
+        if modality == "text":
+            holder = "text_pool_type" if hasattr(tower, "text_pool_type") else "pool_type"
+            self._pool_type = getattr(tower, holder)
+            self._end = getattr(tower, "text_eos_id", getattr(tower, "eos_id", None))
+            if self._pool_type not in ("argmax", "eos", "last"):
+                return
+
+        def keep(module: Any, given: Any, output: Any) -> None:
+            self._caught[modality] = output
+
+        norm.register_forward_hook(keep)
+
+    def _last_token(self, tokens: Any) -> Any:
+        """int64 [n]: the position that the text tower pools at."""
+        import torch
+
+        if self._pool_type == "argmax":
+            return tokens.argmax(dim=-1)
+        if self._pool_type == "eos":
+            return (tokens == self._end).int().argmax(dim=-1)
+        return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
+
+    def _probe_views(self) -> dict[str, tuple[int, ...]]:
+        """The views and their shapes, from one pass over an empty text and a white image."""
+        from features.images import blank
+
+        found = {**self.encode_images(self.prepare(blank())[None]), **self.encode_texts([""])}
+        return {name: values.shape[1:] for name, values in found.items()}
 
 
 def _unit(projected: Any) -> np.ndarray:

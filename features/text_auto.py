@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from features.card import Partial, Text
 from features.device import to_numpy, torch_dtype
+from features.tokens import TEXT_TOKENS, token_shapes, token_views
 from features.weights import describe, loading, quiet_transformers
 
 MAX_TOKENS = 512
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
 
 
-def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> TextEncoder:
+def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> TextEncoder:
+    """`tokens` adds the token views."""
     from transformers import AutoModel, AutoTokenizer
 
     quiet_transformers()
@@ -25,44 +29,52 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
 
     tokenizer, model = loading("bert", pretrained, read)
     identity = describe(pretrained, revision, getattr(model.config, "_commit_hash", None))
-    return TextEncoder(tokenizer, model.eval().to(device), identity)
+    return TextEncoder(tokenizer, model.eval().to(device), identity, tokens)
 
 
-class TextEncoder:
+class TextEncoder(Partial):
     """`text/cls` [D]: the last hidden state at the first token; `text/mean` [D]: its mean over all tokens that
-    are not padding. Texts longer than the model's limit (at most 512 tokens) are cut at it.
+    are not padding; on request `text/tokens` [128, D], all of them, with `text/mask` [128].
+
+    Two segments are told apart as the tokenizer does it (separators, and token types where the model has them). Texts
+    longer than the model's limit (at most 512 tokens) are cut at it, the longer segment first.
     """
 
     modalities = ("text",)
 
-    def __init__(self, tokenizer: Any, model: Any, weights: dict[str, Any]) -> None:
+    def __init__(self, tokenizer: Any, model: Any, weights: dict[str, Any], tokens: bool) -> None:
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
         self._tokenizer = tokenizer
         self._model = model
         width = model.config.hidden_size
-        self.views = {"text/cls": (width,), "text/mean": (width,)}
         # RoBERTa counts positions from the padding index, so two of its positions hold no token
         positions = getattr(model.config, "max_position_embeddings", MAX_TOKENS)
-        offset = 2 if getattr(model.config, "model_type", "") in ("roberta", "xlm-roberta", "camembert") else 0
+        offset = 2 if getattr(model.config, "model_type", "") in _OFFSET_POSITIONS else 0
         self._limit = max(1, min(MAX_TOKENS, tokenizer.model_max_length, positions - offset))
+        self._tokens = min(TEXT_TOKENS, self._limit) if tokens else 0
+        self.views: dict[str, tuple[int, ...]] = {"text/cls": (width,), "text/mean": (width,)}
+        if tokens:
+            self.views.update(token_shapes("text", self._tokens, width))
         self.identity = {"weights": weights, "max_tokens": self._limit}
 
-    def prepare(self, image: Any) -> np.ndarray:
-        raise TypeError("a text encoder takes no images")
-
-    def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        raise TypeError("a text encoder takes no images")
-
-    def encode_texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         import torch
 
-        tokens = self._tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="pt"
-        ).to(self._model.device)
+        tokens = self._tokenize(texts).to(self._model.device)
         with torch.inference_mode():
             hidden = self._model(**tokens).last_hidden_state.float()
         mask = tokens["attention_mask"].unsqueeze(-1).float()
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1.0)
-        return {"text/cls": to_numpy(hidden[:, 0]), "text/mean": to_numpy(mean)}
+        views = {"text/cls": to_numpy(hidden[:, 0]), "text/mean": to_numpy(mean)}
+        if self._tokens:
+            views |= token_views("text", hidden, tokens["attention_mask"], self._tokens)
+        return views
 
-    def text_length(self, text: str) -> int:
-        return len(text)
+    def _tokenize(self, texts: Sequence[Text]) -> Any:
+        # a batch holds texts of one segment or of two, never both kinds
+        pairs = bool(texts) and isinstance(texts[0], tuple)
+        segments = [list(column) for column in zip(*texts, strict=True)] if pairs else [list(texts)]
+        return self._tokenizer(
+            *segments, padding=True, truncation=True, max_length=self._limit, padding_side="right", return_tensors="pt"
+        )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from features.card import Partial
 from features.device import to_numpy, torch_dtype
 from features.weights import describe, loading, quiet_transformers
 
 
-def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> VisionEncoder:
+def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> VisionEncoder:
+    """`tokens` adds the token view."""
     from transformers import AutoImageProcessor, AutoModel
 
     version = quiet_transformers()
@@ -23,22 +24,27 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
 
     processor, model = loading("dinov2", pretrained, read)
     identity = describe(pretrained, revision, getattr(model.config, "_commit_hash", None))
-    return VisionEncoder(processor, model.eval().to(device), identity, version)
+    return VisionEncoder(processor, model.eval().to(device), identity, version, tokens)
 
 
-class VisionEncoder:
+class VisionEncoder(Partial):
     """`image/cls` [D]: the first token of the last hidden state, after the final norm; `image/mean` [D]: the mean
-    over the patch tokens that follow it.
+    over the patch tokens that follow it; on request `image/tokens` [T, D], those patch tokens.
     """
 
     modalities = ("image",)
 
-    def __init__(self, processor: Any, model: Any, weights: dict[str, Any], version: str) -> None:
+    def __init__(self, processor: Any, model: Any, weights: dict[str, Any], version: str, tokens: bool) -> None:
         self._processor = processor
         self._model = model
+        self._tokens = tokens
         width = model.config.hidden_size
-        self.views = {"image/cls": (width,), "image/mean": (width,)}
         self._special_tokens = 1 + getattr(model.config, "num_register_tokens", 0)
+        self.views = {"image/cls": (width,), "image/mean": (width,)}
+        if tokens:
+            from features.images import blank
+
+            self.views = {n: v.shape[1:] for n, v in self.encode_images(self.prepare(blank())[None]).items()}
         self.identity = {"weights": weights, "processor": f"transformers {version} {type(processor).__name__}"}
 
     def prepare(self, image: Any) -> np.ndarray:
@@ -52,10 +58,7 @@ class VisionEncoder:
         with torch.inference_mode():
             hidden = self._model(pixel_values=pixels).last_hidden_state.float()
         patches = hidden[:, self._special_tokens :]
-        return {"image/cls": to_numpy(hidden[:, 0]), "image/mean": to_numpy(patches.mean(dim=1))}
-
-    def encode_texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        raise TypeError("an image encoder takes no texts")
-
-    def text_length(self, text: str) -> int:
-        raise TypeError("an image encoder takes no texts")
+        views = {"image/cls": to_numpy(hidden[:, 0]), "image/mean": to_numpy(patches.mean(dim=1))}
+        if self._tokens:
+            views["image/tokens"] = to_numpy(patches)
+        return views

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from features.card import Partial
 from features.device import to_numpy, torch_dtype
 from features.weights import describe, is_local, loading
 
 
-def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> TimmEncoder:
+def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> TimmEncoder:
+    """`tokens` adds the feature map as a token view."""
     import timm
 
     name = f"local-dir:{pretrained}" if is_local(pretrained) else pretrained
@@ -19,23 +20,28 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
         name = f"hf-hub:timm/{pretrained}@{revision}"
     model = loading("timm", pretrained, lambda: timm.create_model(name, pretrained=True, num_classes=0))
     identity = describe(pretrained, revision)
-    return TimmEncoder(model.eval().to(device, torch_dtype(precision)), identity)
+    return TimmEncoder(model.eval().to(device, torch_dtype(precision)), identity, tokens)
 
 
-class TimmEncoder:
-    """`image/pooled` [D]: the globally pooled features that the model's own classifier would read."""
+class TimmEncoder(Partial):
+    """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C]: the mean over the
+    positions of the last feature map (the patch tokens of a Transformer). The two agree where the classifier reads
+    that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On request
+    `image/tokens` [T, C], the feature map itself, row by row.
+    """
 
     modalities = ("image",)
 
-    def __init__(self, model: Any, weights: dict[str, Any]) -> None:
+    def __init__(self, model: Any, weights: dict[str, Any], tokens: bool) -> None:
         import timm.data
 
+        from features.images import blank
+
         self._model = model
+        self._tokens = tokens
         config = timm.data.resolve_model_data_config(model)
         self._transform = timm.data.create_transform(**config, is_training=False)
-        self.views = {"image/pooled": (model.num_features,)}
-        if hasattr(model, "head_hidden_size"):
-            self.views = {"image/pooled": (model.head_hidden_size,)}
+        self.views = {n: v.shape[1:] for n, v in self.encode_images(self.prepare(blank())[None]).items()}
         self.identity = {"weights": weights, "transform": {k: _plain(v) for k, v in sorted(config.items())}}
 
     def prepare(self, image: Any) -> np.ndarray:
@@ -47,14 +53,21 @@ class TimmEncoder:
 
         parameter = next(self._model.parameters())
         with torch.inference_mode():
-            pooled = self._model(torch.from_numpy(batch).to(parameter.device, parameter.dtype))
-        return {"image/pooled": to_numpy(pooled)}
+            features = self._model.forward_features(torch.from_numpy(batch).to(parameter.device, parameter.dtype))
+            penultimate = self._model.forward_head(features)
+        positions = self._positions(features).float()
+        views = {"image/penultimate": to_numpy(penultimate), "image/pooled": to_numpy(positions.mean(dim=1))}
+        if self._tokens:
+            views["image/tokens"] = to_numpy(positions)
+        return views
 
-    def encode_texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        raise TypeError("an image encoder takes no texts")
-
-    def text_length(self, text: str) -> int:
-        raise TypeError("an image encoder takes no texts")
+    def _positions(self, features: Any) -> Any:
+        """A feature map [n, C, h, w] or [n, h, w, C], or tokens [n, prefix + T, C], as [n, T, C]."""
+        if features.ndim == 3:
+            return features[:, getattr(self._model, "num_prefix_tokens", 0) :]
+        if getattr(self._model, "output_fmt", "NCHW") == "NCHW":
+            features = features.permute(0, 2, 3, 1)
+        return features.flatten(1, 2)
 
 
 def _plain(value: Any) -> Any:

@@ -12,13 +12,14 @@ import numpy as np
 
 from cache import Rows, Status
 from features import Encoder
+from features.card import Text
 from features.device import is_out_of_memory
 from features.images import BadImage, blank
 from pipeline.ahead import Ahead
 from pipeline.batching import BatchSize
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
-from pipeline.inputs import NO_HASH, Input, Inputs
+from pipeline.inputs import NO_HASH, Input, Inputs, PairInputs
 from pipeline.vectors import VectorStore
 
 Batch = tuple[list[int], dict[str, np.ndarray]]
@@ -30,7 +31,8 @@ AHEAD = 64
 @dataclass
 class _Pending:
     """One modality of a window whose inputs were looked at: `row_of` says for each distinct usable input which row
-    holds its vector, or None when it is among the `new` ones, whose loading is under way.
+    holds its vector, or None when it is among the `new` ones, whose loading is under way. `sharing` says for each
+    loaded photo which of the new ones it belongs to: one for a photo by itself, several for pairs.
     """
 
     inputs: Inputs
@@ -38,6 +40,7 @@ class _Pending:
     row_of: dict[bytes, int | None]
     new: dict[bytes, int]
     loaded: Loaded | None
+    sharing: list[list[int]]
 
 
 @dataclass
@@ -79,7 +82,7 @@ class WindowEncoder:
         self._dtype = np.dtype(dtype)
         self._sizes = {modality.modality: BatchSize(batch_size, device) for modality in inputs}
         self._on_error = on_error
-        self._blank: dict[str, np.ndarray] | None = None
+        self._blank: dict[str, Any] | None = None
         self._failed: dict[str, dict[bytes, Status]] = {modality.modality: {} for modality in inputs}
         self._passing: set[bytes] = set()
         self.encoded = {modality.modality: 0 for modality in inputs}
@@ -105,6 +108,7 @@ class WindowEncoder:
             status={m: np.zeros(n, np.uint8) for m in self.encoded},
             hashes={m: np.zeros((n, 16), np.uint8) for m in self.encoded},
             stamps={m: np.zeros(n, np.uint64) for m in self.encoded},
+            captions={name: [""] * n for name in self._encoder.captions},
         )
         old = np.flatnonzero(~window.fresh)
         if len(old):
@@ -126,12 +130,16 @@ class WindowEncoder:
             if row_of[state.hash] is None:
                 self._store.claim(modality, state.hash, row)
                 new[state.hash] = post
-        loaded = None
-        if modality == "image":
-            loaded = Ahead(
-                self._pool, lambda item: self._encoder.prepare(inputs.load(item[1], item[0])), new.items(), AHEAD
-            )
-        return _Pending(inputs, states, row_of, new, loaded)
+        if modality == "text":
+            return _Pending(inputs, states, row_of, new, None, [])
+        sharing: dict[str | int, list[int]] = {}
+        for slot, post in enumerate(new.values()):
+            photo = inputs.photo(post) if isinstance(inputs, PairInputs) else slot
+            sharing.setdefault(photo, []).append(slot)
+        items = list(new.items())
+        photos = [items[slots[0]] for slots in sharing.values()]
+        loaded = Ahead(self._pool, lambda item: self._encoder.prepare(inputs.load(item[1], item[0])), photos, AHEAD)
+        return _Pending(inputs, states, row_of, new, loaded, list(sharing.values()))
 
     def _examine(self, inputs: Inputs, posts: np.ndarray) -> list[tuple[Input, int]]:
         """State and stamp of each post's input; each distinct one is looked at once."""
@@ -157,6 +165,10 @@ class WindowEncoder:
                 names[position] = column[rows[position]].decode()
         for name, array in result.views.items():
             array[old] = cached.take(name, rows[old])
+        for name, texts in result.captions.items():
+            kept = cached.captions(name)
+            for position in old.tolist():
+                texts[position] = kept[int(rows[position])]
         for modality in self.encoded:
             result.status[modality][old] = cached.status_of(modality)[rows[old]]
             result.hashes[modality][old] = cached.hashes(modality)[rows[old]]
@@ -186,7 +198,12 @@ class WindowEncoder:
                 if pairs:
                     at, of = np.array(pairs, dtype=np.int64).T
                     result.views[name][at] = vectors[name][of] if new else self._store.take(name, of)
-        self._settle_bad(result, modality, names, where, posts)
+        for name in [name for name, of in self._encoder.captions.items() if of == modality]:
+            for position, row in by_row:
+                result.captions[name][position] = self._store.caption(name, row)
+            for position, slot in by_slot:
+                result.captions[name][position] = str(vectors[f"captions/{name}"][slot])
+        self._settle_bad(result, modality, where, posts)
 
     def _encode(self, pending: _Pending, digests: list[bytes], failed: dict[bytes, Status]) -> dict[str, np.ndarray]:
         """Vectors by view in the order of `digests`; those that have none are put into `failed` with their reason."""
@@ -194,6 +211,9 @@ class WindowEncoder:
         before = len(failed)
         for slots, views in self._batches(pending, digests, failed):
             for name, values in views.items():
+                if name.startswith("captions/"):
+                    vectors.setdefault(name, np.full(len(digests), "", object))[slots] = values
+                    continue
                 # a value beyond the stored dtype's range becomes infinite here and is caught below
                 with np.errstate(over="ignore"):
                     stored = values.astype(self._dtype)
@@ -208,7 +228,7 @@ class WindowEncoder:
 
     def _batches(self, pending: _Pending, digests: list[bytes], failed: dict[bytes, Status]) -> Iterator[Batch]:
         if pending.loaded is not None:
-            yield from self._images(pending.loaded, digests, failed)
+            yield from self._images(pending, pending.loaded, digests, failed)
         else:
             yield from self._texts(pending)
 
@@ -222,42 +242,48 @@ class WindowEncoder:
             yield slots, size.run(self._encoder.encode_texts, [texts[slot] for slot in slots])
 
     def _images(
-        self, loaded: Ahead[tuple[bytes, int], Any], digests: list[bytes], failed: dict[bytes, Status]
+        self, pending: _Pending, loaded: Loaded, digests: list[bytes], failed: dict[bytes, Status]
     ) -> Iterator[Batch]:
-        """Batches of photos, decoded ahead of the encoder; a bad one costs only its own row."""
-        size = self._sizes["image"]
+        """Batches of photos, or of photos with their texts; a bad photo costs only the rows it belongs to."""
+        inputs = pending.inputs
+        posts = list(pending.new.values())
+        size = self._sizes[inputs.modality]
+        encode = self._encode_pairs if isinstance(inputs, PairInputs) else self._encode_images
         slots: list[int] = []
-        batch: list[np.ndarray] = []
-        for slot, future in enumerate(loaded):
-            array = self._arrived(future, digests[slot], failed)
-            if array is not None:
+        batch: list[Any] = []
+        for sharing, future in zip(pending.sharing, loaded, strict=True):
+            array = self._arrived(future, [digests[slot] for slot in sharing], failed)
+            for slot in sharing if array is not None else ():
                 slots.append(slot)
-                batch.append(array)
-            if len(batch) >= size.size:
-                yield slots, size.run(self._encode_images, batch)
-                slots, batch = [], []
+                batch.append((array, inputs.text(posts[slot])) if isinstance(inputs, PairInputs) else array)
+                if len(batch) >= size.size:
+                    yield slots, size.run(encode, batch)
+                    slots, batch = [], []
         if batch:
-            yield slots, size.run(self._encode_images, batch)
+            yield slots, size.run(encode, batch)
 
     def _encode_images(self, batch: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         return self._encoder.encode_images(np.stack(batch))
 
-    def _arrived(self, future: Future[Any], digest: bytes, failed: dict[bytes, Status]) -> np.ndarray | None:
+    def _encode_pairs(self, batch: Sequence[tuple[np.ndarray, Text]]) -> dict[str, np.ndarray]:
+        return self._encoder.encode_pairs(np.stack([photo for photo, _ in batch]), [text for _, text in batch])
+
+    def _arrived(self, future: Future[Any], digests: list[bytes], failed: dict[bytes, Status]) -> np.ndarray | None:
+        """The prepared photo; where there is none, what shares it has failed."""
         try:
             return future.result()
         except BadImage as bad:
-            failed[digest] = Status.from_reason(bad.reason)
-            if bad.passing:
-                self._passing.add(digest)
+            reason, passing = Status.from_reason(bad.reason), bad.passing
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             # a transform that fails on one odd photo costs that photo, not the night
-            failed[digest] = Status.IMAGE_UNDECODABLE
-            self._passing.add(digest)
+            reason, passing = Status.IMAGE_UNDECODABLE, True
+        failed.update(dict.fromkeys(digests, reason))
+        self._passing.update(digests if passing else ())
         return None
 
-    def _settle_bad(self, result: Rows, modality: str, names: list[str], where: np.ndarray, posts: np.ndarray) -> None:
+    def _settle_bad(self, result: Rows, modality: str, where: np.ndarray, posts: np.ndarray) -> None:
         """What happens to bad rows: left as NaN with their reason, a stop, or a blank photo in their place."""
         status = result.status[modality]
         bad = np.flatnonzero(status[where] != Status.OK)
@@ -269,10 +295,12 @@ class WindowEncoder:
             raise DataError(f"The post '{self._posts.ids[post]}' is bad: {reason} (--on-error stop).")
         if self._on_error == "blank" and modality == "image":
             if self._blank is None:
-                prepared = self._encoder.prepare(blank())[None]
-                views = self._encoder.encode_images(prepared)
-                self._blank = {name: views[name][0].astype(self._dtype) for name in names}
+                self._blank = self._encoder.encode_images(self._encoder.prepare(blank())[None])
             at = where[bad]
-            for name in names:
-                result.views[name][at] = self._blank[name]
+            for name, values in self._blank.items():
+                if name.startswith("captions/"):
+                    for position in at.tolist():
+                        result.captions[name.removeprefix("captions/")][position] = str(values[0])
+                else:
+                    result.views[name][at] = values[0].astype(self._dtype)
             status[at] = Status.BLANK

@@ -25,6 +25,7 @@ from pipeline.inputs import inputs_of
 from pipeline.interrupt import Interrupts
 from pipeline.log import is_quiet, warn
 from pipeline.plan import Plan, make_plan
+from pipeline.texts import TextSource, text_source
 from pipeline.vectors import VectorStore
 
 OVERWRITE = ("only-missing", "always", "never")
@@ -41,14 +42,16 @@ WINDOW_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Options:
-    """How to extract. Only `precision` and `cleaner` change the vector of a good row.
+    """How to extract. Only `precision`, `cleaner` and `text` change the vector of a good row.
 
-    `pretrained` and `revision` say which weights the encoder was given, `device` where it was put. `batch_size` None:
-    found by trying.
+    `pretrained`, `revision` and `encoder_flags` say which weights and options the encoder was given, `device` where
+    it was put. `batch_size` None: found by trying.
     """
 
     precision: str = "fp32"
     cleaner: str = "raw"
+    text: str = "tweet"
+    encoder_flags: tuple[str, ...] = ()
     pretrained: str | None = None
     revision: str | None = None
     device: str = "cpu"
@@ -60,8 +63,9 @@ class Options:
     def flags(self) -> list[str]:
         """The command-line flags that choose this encoder and these vectors again."""
         named = {"--pretrained": self.pretrained, "--revision": self.revision}
-        named |= {"--precision": self.precision, "--cleaner": self.cleaner}
-        return [word for flag, value in named.items() if value is not None for word in (flag, value)]
+        named |= {"--precision": self.precision, "--cleaner": self.cleaner, "--text": self.text}
+        words = [word for flag, value in named.items() if value is not None for word in (flag, value)]
+        return [*words, *self.encoder_flags]
 
     def __post_init__(self) -> None:
         for flag, value, known in (
@@ -115,16 +119,25 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
     if not set(encoder.modalities) & posts.modalities:
         wanted = " or ".join(encoder.modalities)
         raise UsageError(f"The model '{card.name}' reads {wanted}, and no post of '{posts.name}' has any.")
-    mark = fingerprint(card, encoder, precision=options.precision, cleaner=options.cleaner)
+    source = text_source(posts, options.text, cache)
+    mark = fingerprint(
+        card, encoder, precision=options.precision, cleaner=CLEANERS[options.cleaner].mark, text=source.label
+    )
     path = cache_path(cache, posts.name, card, mark)
     views = {name: ViewSpec(tuple(shape), STORED[options.precision]) for name, shape in encoder.views.items()}
     provenance = _provenance(posts, card, mark, options, command)
     result = Extracted(path, len(posts))
     with (
         Interrupts() as interrupts,
-        FeatureWriter(path, views=views, modalities=encoder.modalities, provenance=provenance) as writer,
+        FeatureWriter(
+            path,
+            views=views,
+            modalities=encoder.modalities,
+            provenance=provenance,
+            captions=tuple(encoder.captions),
+        ) as writer,
     ):
-        _run(posts, encoder, options, writer, interrupts, result)
+        _run(posts, encoder, source, options, writer, interrupts, result)
         if not result.interrupted:
             writer.seal()
         if (final := writer.committed) is not None:
@@ -136,12 +149,13 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
 def _run(
     posts: Posts,
     encoder: Encoder,
+    source: TextSource,
     options: Options,
     writer: FeatureWriter,
     interrupts: Interrupts,
     result: Extracted,
 ) -> None:
-    inputs = [inputs_of(posts, modality, CLEANERS[options.cleaner]) for modality in encoder.modalities]
+    inputs = [inputs_of(posts, modality, CLEANERS[options.cleaner], source) for modality in encoder.modalities]
     plan = make_plan(posts, inputs, writer.committed, options.overwrite, options.on_error)
     redone = plan.rows[plan.fresh] if options.overwrite == "always" else np.empty(0, np.int64)
     with (

@@ -11,8 +11,11 @@ from typing import Any, Protocol
 import xxhash
 
 from cache import Status
+from features.card import Text
 from features.images import BadImage, decode
+from features.text import joined
 from pipeline.datasets.posts import Posts
+from pipeline.texts import TextSource
 
 NO_HASH = bytes(16)
 
@@ -43,32 +46,41 @@ class Inputs(Protocol):
         """Look at the input's bytes, without decoding them."""
 
     def load(self, post: int, digest: bytes) -> Any:
-        """What the encoder takes: a cleaned text, or a decoded photo.
+        """What the encoder takes: a cleaned text, or a decoded photo (also for a pair).
 
         Raises `BadImage`, also when the input is no longer the one that `examine` saw (`digest`).
         """
 
 
 class TextInputs:
+    """The texts of `source`. Only what the author wrote is cleaned, and before anything is put behind it."""
+
     modality = "text"
 
-    def __init__(self, posts: Posts, clean: Callable[[str], str]) -> None:
-        self._texts = posts.texts
+    def __init__(self, source: TextSource, clean: Callable[[str], str]) -> None:
+        self._source = source
         self._clean = clean
 
     def key(self, post: int) -> str:
-        return self._texts[post]
+        tweet, companion = self._source.tweets, self._source.companions
+        return "\0".join(column[post] for column in (tweet, companion) if column is not None)
 
     def stamp(self, post: int) -> int:
-        return xxhash.xxh3_64_intdigest(self._texts[post].encode())
+        return xxhash.xxh3_64_intdigest(self.key(post).encode())
 
     def examine(self, post: int) -> Input:
-        text = self._texts[post]
-        digest = xxhash.xxh3_128_digest(text.encode())
-        return Input(Status.OK if self._clean(text).strip() else Status.EMPTY_TEXT, digest)
+        status = self._source.status_of(post)
+        if status == Status.OK and not joined(self.load(post)).strip():
+            status = Status.EMPTY_TEXT
+        return Input(status, xxhash.xxh3_128_digest(self.key(post).encode()))
 
-    def load(self, post: int, digest: bytes) -> str:
-        return self._clean(self._texts[post])
+    def load(self, post: int, digest: bytes = NO_HASH) -> Text:
+        tweets, companions = self._source.tweets, self._source.companions
+        if tweets is None:
+            assert companions is not None
+            return companions[post]
+        tweet = self._clean(tweets[post])
+        return tweet if companions is None else (tweet, companions[post])
 
 
 class ImageInputs:
@@ -127,6 +139,45 @@ class ImageInputs:
         return decode(data)
 
 
-def inputs_of(posts: Posts, modality: str, clean: Callable[[str], str]) -> Inputs:
-    """The inputs of "image" or "text"."""
-    return ImageInputs(posts) if modality == "image" else TextInputs(posts, clean)
+class PairInputs:
+    """The photo of each post together with its text; a pair is as bad as the worse of the two."""
+
+    modality = "joint"
+
+    def __init__(self, images: ImageInputs, texts: TextInputs) -> None:
+        self._images = images
+        self._texts = texts
+        self._photo_of: dict[bytes, bytes] = {}
+
+    def key(self, post: int) -> str:
+        return f"{self._images.key(post)}\0{self._texts.key(post)}"
+
+    def stamp(self, post: int) -> int:
+        image = self._images.stamp(post)
+        return xxhash.xxh3_64_intdigest(f"{image}:{self._texts.stamp(post)}".encode()) if image else 0
+
+    def examine(self, post: int) -> Input:
+        image, text = self._images.examine(post), self._texts.examine(post)
+        status = image.status if image.status != Status.OK else text.status
+        digest = xxhash.xxh3_128_digest(image.hash + text.hash)
+        self._photo_of[digest] = image.hash
+        return Input(status, digest)
+
+    def load(self, post: int, digest: bytes) -> Any:
+        return self._images.load(post, self._photo_of[digest])
+
+    def photo(self, post: int) -> str:
+        """Equal for pairs that share a photo."""
+        return self._images.key(post)
+
+    def text(self, post: int) -> Text:
+        """The cleaned text that goes with the photo."""
+        return self._texts.load(post)
+
+
+def inputs_of(posts: Posts, modality: str, clean: Callable[[str], str], source: TextSource | None = None) -> Inputs:
+    """The inputs of "image", "text" or "joint"; texts are the posts' own unless `source` says otherwise."""
+    if modality == "image":
+        return ImageInputs(posts)
+    texts = TextInputs(source or TextSource("tweet", posts.texts), clean)
+    return texts if modality == "text" else PairInputs(ImageInputs(posts), texts)

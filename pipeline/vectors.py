@@ -103,6 +103,16 @@ class VectorStore:
             result[at] = values
         return result
 
+    def caption(self, name: str, row: int) -> str:
+        """The caption where `find` said."""
+        if row < 0:
+            assert self._base is not None
+            return self._base.captions(name)[~row]
+        for start, batch in (*self._waiting, *self._flying):
+            if start <= row < start + len(batch.ids):
+                return batch.captions[name][row - start]
+        return self.committed().captions(name)[row]
+
     def committed(self) -> FeatureFile:
         """The committed rows as of the last commit that was waited for."""
         assert self._snapshot is not None

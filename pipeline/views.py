@@ -16,6 +16,7 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.inputs import inputs_of
 from pipeline.plan import CHANGED, input_states
+from pipeline.texts import text_source
 
 USABLE = (Status.OK, Status.BLANK)
 
@@ -141,7 +142,13 @@ def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarr
         raise CrisisError(
             f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed; add them with: {command}"
         )
-    inputs = inputs_of(posts, source.modality, lambda text: text)
+    try:
+        texts = text_source(posts, file.provenance.get("content", {}).get("text") or "tweet", source.path.parent.parent)
+    except UsageError:
+        # somebody else's cache may come without the captions it was made from, as it may come without the photos:
+        # what is not here cannot have changed
+        return
+    inputs = inputs_of(posts, source.modality, lambda text: text, texts)
     stale = int((input_states(inputs, file, rows, wanted) == CHANGED).sum())
     if stale:
         raise CrisisError(

@@ -30,10 +30,18 @@ def extract(
     event_column: o.EventColumn = None,
     id_column: o.IdColumn = None,
     split_column: o.SplitColumn = None,
+    knowledge_column: o.KnowledgeColumn = None,
     cache: o.Cache = o.CACHE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
-    cleaner: Annotated[str, typer.Option(help="The text cleaner.")] = "raw",
+    cleaner: Annotated[str, typer.Option(help="The text cleaner: raw, 002 or crisis.")] = "raw",
+    text: Annotated[
+        str, typer.Option(help="The text: tweet, caption:NAME, tweet+caption:NAME, knowledge or tweet+knowledge.")
+    ] = "tweet",
+    tokens: Annotated[bool, typer.Option("--tokens", help="Write token views as well (large).")] = False,
+    candidates: Annotated[int | None, typer.Option(help="Captioners: how many captions to choose from.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="Captioners: the CLIP weights to choose by.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="llava: a stored prompt's name or a JSON file.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs per forward pass [found by trying].")] = None,
     num_workers: Annotated[int | None, typer.Option(min=1, help="Threads that read photos [one per core].")] = None,
     overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
@@ -50,8 +58,19 @@ def extract(
     from pipeline.log import set_quiet
 
     set_quiet(quiet)
-    columns = (text_column, image_column, label_column, group_column, event_column, id_column, split_column)
+    columns = (
+        text_column,
+        image_column,
+        label_column,
+        group_column,
+        event_column,
+        id_column,
+        split_column,
+        knowledge_column,
+    )
+    options = {"tokens": tokens or None, "candidates": candidates, "scorer": scorer, "prompt": prompt}
     result = run_extraction(
+        options={name: value for name, value in options.items() if value is not None},
         dataset=dataset,
         data=data,
         name=name,
@@ -65,6 +84,7 @@ def extract(
         settings={
             "precision": precision,
             "cleaner": cleaner,
+            "text": text,
             "batch_size": batch_size,
             "num_workers": num_workers or max(2, os.cpu_count() or 2),
             "overwrite": overwrite,
@@ -94,6 +114,7 @@ def run_extraction(
     device: str,
     limit: int | None,
     settings: dict[str, object],
+    options: dict[str, object] | None = None,
 ) -> Extracted:
     """Open the dataset, load the encoder, extract; cheap checks first, so that a typo costs no model load."""
     from features import card, load
@@ -105,13 +126,32 @@ def run_extraction(
 
     declared = card(model)
     where = "cpu" if declared.extra is None else choose_device(device)
-    chosen = stage.Options(device=where, pretrained=pretrained, revision=revision, **settings)  # type: ignore[arg-type]
+    chosen = stage.Options(
+        device=where,
+        pretrained=pretrained,
+        revision=revision,
+        encoder_flags=_encoder_flags(options or {}),
+        **settings,  # type: ignore[arg-type]
+    )
     posts = open_dataset(dataset, data, Columns(*columns), name=name, cache=cache).head(limit)
     weights = pretrained or declared.pretrained
     said = f", weights {weights}" if weights else ""
-    say(f"Model: {model}{said}, {chosen.precision} on {where}; texts as they are ({chosen.cleaner})")
-    encoder = load(declared, pretrained=pretrained, revision=revision, device=where, precision=chosen.precision)
+    say(f"Model: {model}{said}, {chosen.precision} on {where}; text: {chosen.text}, cleaner {chosen.cleaner}")
+    encoder = load(
+        declared,
+        pretrained=pretrained,
+        revision=revision,
+        device=where,
+        precision=chosen.precision,
+        options=options,
+    )
     return stage.extract(posts, declared, encoder, cache, chosen, o.command_line())
+
+
+def _encoder_flags(options: dict[str, object]) -> tuple[str, ...]:
+    """The flags that give an encoder these options again."""
+    words = ([f"--{name}"] if value is True else [f"--{name}", str(value)] for name, value in options.items())
+    return tuple(word for pair in words for word in pair)
 
 
 def print_result(result: Extracted) -> None:

@@ -16,7 +16,8 @@ class Posts:
     `name` is the dataset's folder in the cache. `images` are paths relative to `root` ("" where a post
     has none). `events` and `dates` may be empty strings. `labels[source][modality]` holds raw labels as
     annotated ("" where there is none); modality is "text", "image" or "pair". `origin` says in words where the
-    posts came from, `notes` what a user should know about them, and `flags` the command-line flags that name them.
+    posts came from, `knowledge` a text about each post that its author did not write (an encyclopedia's, say),
+    `notes` what a user should know about them, and `flags` the command-line flags that name them.
     """
 
     name: str
@@ -33,14 +34,16 @@ class Posts:
     notes: tuple[str, ...] = ()
     dates: Sequence[str] = field(default=())
     flags: str = ""
+    knowledge: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
     def modalities(self) -> frozenset[str]:
-        """The modalities that at least one post has."""
-        return frozenset(m for m, column in (("image", self.images), ("text", self.texts)) if any(column))
+        """The modalities that at least one post has; "joint" where both are there."""
+        there = {m for m, column in (("image", self.images), ("text", self.texts)) if any(column)}
+        return frozenset(there | {"joint"} if len(there) == 2 else there)
 
     @cached_property
     def row_of(self) -> dict[str, int]:
@@ -78,4 +81,5 @@ class Posts:
             labels={s: {m: column[cut] for m, column in by.items()} for s, by in self.labels.items()},
             splits=self.splits[cut],
             dates=self.dates[cut],
+            knowledge=self.knowledge[cut],
         )

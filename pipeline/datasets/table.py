@@ -32,6 +32,7 @@ class Columns:
     event: str | None = None
     id: str | None = None
     split: str | None = None
+    knowledge: str | None = None
 
 
 def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
@@ -73,6 +74,7 @@ def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
         labels={} if labels is None else {columns.label or "label": {"pair": labels}},
         origin=f"table {path}",
         splits=column("split", columns.split) or (),
+        knowledge=column("knowledge", columns.knowledge) or (),
         notes=(note,) if note else (),
     )
 
