@@ -19,7 +19,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     version = quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        processor = ViltProcessor.from_pretrained(pretrained, revision=revision)
+        processor = ViltProcessor.from_pretrained(pretrained, revision=revision or "main")
         return processor, ViltModel.from_pretrained(
             pretrained, revision=revision or "main", dtype=torch_dtype(precision)
         )
@@ -31,7 +31,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
 
 class ViltEncoder(Partial):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together. Photos keep their proportions; texts
-    are cut at the model's limit (40 tokens for the published weights); a second segment follows the first after a space.
+    are cut at the model's limit (40 tokens for the published weights); a second segment follows after a space.
     """
 
     modalities = ("joint",)
