@@ -28,7 +28,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
         retrieval = "Blip2ForImageTextRetrieval" in (config.architectures or [])
         kind = transformers.Blip2ForImageTextRetrieval if retrieval else transformers.Blip2ForConditionalGeneration
         processor = transformers.AutoProcessor.from_pretrained(pretrained, revision=revision)
-        return processor, kind.from_pretrained(pretrained, revision=revision, dtype=torch_dtype(precision))
+        return processor, kind.from_pretrained(pretrained, revision=revision or "main", dtype=torch_dtype(precision))
 
     processor, model = loading("blip2", pretrained, read)
     weights = describe(pretrained, revision, getattr(model.config, "_commit_hash", None))
@@ -155,7 +155,7 @@ class RetrievalEncoder(_Blip2):
 
     `image/vision`, `image/qformer` as above; `image/projected` and `text/projected`: the vectors of the shared space,
     of unit length (of the image: the mean over its queries' unit vectors); `text/cls`: the Q-Former's first token;
-    `joint/qformer`: the mean over the query outputs when photo and text are read together (what the matching head sees).
+    `joint/qformer`: the mean over the query outputs when photo and text are read together (the matching head's input).
     """
 
     def __init__(self, processor: Any, model: Any, identity: dict[str, Any]) -> None:

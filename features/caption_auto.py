@@ -35,7 +35,7 @@ def load(
         config = transformers.AutoConfig.from_pretrained(pretrained, revision=revision)
         if config.model_type not in KNOWN:
             raise FeatureError(f"'{pretrained}' is a '{config.model_type}', but '{name}' reads {', '.join(KNOWN)}.")
-        kinds = {
+        kinds: dict[str, Any] = {
             "blip": transformers.BlipForConditionalGeneration,
             "blip-2": transformers.Blip2ForConditionalGeneration,
             "git": transformers.GitForCausalLM,

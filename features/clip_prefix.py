@@ -38,12 +38,16 @@ def load(
     from features import clip
 
     if pretrained is None or not is_local(pretrained):
-        raise FeatureError("The model 'clip_prefix' needs a folder with a published checkpoint; name it by --pretrained.")
+        raise FeatureError(
+            "The model 'clip_prefix' needs a folder with a published checkpoint; name it by --pretrained."
+        )
     if scorer is None:
         raise FeatureError("The model 'clip_prefix' needs the CLIP model it was trained on; name it with --scorer.")
     quiet_transformers()
     eyes = clip.load(pretrained=scorer, revision=None, device=device, precision=precision)
-    weights, tokenizer = loading("clip_prefix", pretrained, lambda: (_weights(Path(pretrained)), _tokenizer(pretrained)))
+    weights, tokenizer = loading(
+        "clip_prefix", pretrained, lambda: (_weights(Path(pretrained)), _tokenizer(pretrained))
+    )
     language = _gpt2(weights).eval().to(device, torch_dtype(precision))
     mapper = Mapper(weights, device, precision)
     decoding = Decoding(candidates, max_new_tokens)
@@ -126,7 +130,9 @@ def _attend(hidden: Any, at: Mapping[str, Any]) -> Any:
         return tensor.unflatten(2, (_MAPPER_HEADS, -1)).transpose(1, 2)
 
     queries = f.linear(hidden, at["attn.to_queries.weight"], at.get("attn.to_queries.bias"))
-    keys, values = f.linear(hidden, at["attn.to_keys_values.weight"], at.get("attn.to_keys_values.bias")).chunk(2, dim=2)
+    keys, values = f.linear(hidden, at["attn.to_keys_values.weight"], at.get("attn.to_keys_values.bias")).chunk(
+        2, dim=2
+    )
     mixed = f.scaled_dot_product_attention(heads(queries), heads(keys), heads(values))
     return f.linear(mixed.transpose(1, 2).flatten(2), at["attn.project.weight"], at["attn.project.bias"])
 
@@ -134,7 +140,9 @@ def _attend(hidden: Any, at: Mapping[str, Any]) -> Any:
 def _weights(folder: Path) -> dict[str, Any]:
     files = [path for path in sorted(folder.iterdir()) if path.suffix in (".pt", ".bin", ".safetensors")]
     if len(files) != 1:
-        raise FeatureError(f"'{folder}' must hold exactly one checkpoint (.pt, .bin or .safetensors), not {len(files)}.")
+        raise FeatureError(
+            f"'{folder}' must hold exactly one checkpoint (.pt, .bin or .safetensors), not {len(files)}."
+        )
     if files[0].suffix == ".safetensors":
         from safetensors.torch import load_file
 

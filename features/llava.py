@@ -53,7 +53,7 @@ def load(
     def read() -> tuple[Any, Any]:
         processor = transformers.AutoProcessor.from_pretrained(pretrained, revision=revision)
         model = transformers.LlavaForConditionalGeneration.from_pretrained(
-            pretrained, revision=revision, dtype=torch_dtype(precision)
+            pretrained, revision=revision or "main", dtype=torch_dtype(precision)
         )
         return processor, model
 

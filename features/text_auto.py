@@ -53,7 +53,7 @@ class TextEncoder(Partial):
         offset = 2 if getattr(model.config, "model_type", "") in _OFFSET_POSITIONS else 0
         self._limit = max(1, min(MAX_TOKENS, tokenizer.model_max_length, positions - offset))
         self._tokens = min(TEXT_TOKENS, self._limit) if tokens else 0
-        self.views = {"text/cls": (width,), "text/mean": (width,)}
+        self.views: dict[str, tuple[int, ...]] = {"text/cls": (width,), "text/mean": (width,)}
         if tokens:
             self.views |= token_shapes("text", self._tokens, width)
         self.identity = {"weights": weights, "max_tokens": self._limit}

@@ -19,8 +19,9 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     version = quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        processor = ViltProcessor.from_pretrained(pretrained, revision=revision)
-        return processor, ViltModel.from_pretrained(pretrained, revision=revision, dtype=torch_dtype(precision))
+        processor = ViltProcessor.from_pretrained(pretrained, revision=revision or "main")
+        model = ViltModel.from_pretrained(pretrained, revision=revision or "main", dtype=torch_dtype(precision))
+        return processor, model
 
     processor, model = loading("vilt", pretrained, read)
     identity = describe(pretrained, revision, getattr(model.config, "_commit_hash", None))
@@ -28,8 +29,9 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
 
 
 class ViltEncoder(Partial):
-    """`joint/pooled` [D]: the model's pooled answer to photo and text together. Photos keep their proportions; texts are
-    cut at the model's limit (40 tokens for the published weights); a second segment follows the first after a space.
+    """`joint/pooled` [D]: the model's pooled answer to photo and text together. Photos keep their proportions; texts
+    are cut at the model's limit (40 tokens for the published weights); a second segment follows the first after a
+    space.
     """
 
     modalities = ("joint",)
@@ -64,7 +66,7 @@ class ViltEncoder(Partial):
         for shape in np.unique(shapes, axis=0):
             rows = np.flatnonzero((shapes == shape).all(axis=1))
             pixels = batch[rows, 2 : 2 + 3 * int(shape.prod())].reshape(len(rows), 3, *shape)
-            pooled[rows] = self._encode(pixels, [joined(texts[row]) for row in rows])
+            pooled[rows] = self._encode(pixels, [joined(texts[row]) for row in rows.tolist()])
         return {"joint/pooled": pooled}
 
     def _encode(self, pixels: np.ndarray, texts: list[str]) -> np.ndarray:

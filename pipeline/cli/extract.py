@@ -57,7 +57,16 @@ def extract(
     from pipeline.log import set_quiet
 
     set_quiet(quiet)
-    columns = (text_column, image_column, label_column, group_column, event_column, id_column, split_column, knowledge_column)
+    columns = (
+        text_column,
+        image_column,
+        label_column,
+        group_column,
+        event_column,
+        id_column,
+        split_column,
+        knowledge_column,
+    )
     options = {"tokens": tokens or None, "candidates": candidates, "scorer": scorer, "prompt": prompt}
     result = run_extraction(
         options={name: value for name, value in options.items() if value is not None},

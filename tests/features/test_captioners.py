@@ -13,7 +13,16 @@ from features import CARDS, FeatureError, fingerprint, load
 from tests.features import tiny_captioners as made
 from tests.features.tiny import photos, save_clip
 
-TWEETS = ["flood in the city", "help!", "", "RT @user: water " * 5, "a {tweet} with <image> in it", "x", "yy", "zzz " * 9]
+TWEETS = [
+    "flood in the city",
+    "help!",
+    "",
+    "RT @user: water " * 5,
+    "a {tweet} with <image> in it",
+    "x",
+    "yy",
+    "zzz " * 9,
+]
 SAVERS: dict[str, Callable[[Path], Path]] = {
     "blip": made.save_blip,
     "git": made.save_git,
@@ -64,9 +73,7 @@ def test_greedy_caption_is_the_librarys_own(name: str, tmp_path: Path) -> None:
     import transformers as t
 
     folder = SAVERS[name](tmp_path)
-    encoder = load(
-        CARDS[name], pretrained=str(folder), options={"candidates": 1, "max_new_tokens": 8, "scorer": None}
-    )
+    encoder = load(CARDS[name], pretrained=str(folder), options={"candidates": 1, "max_new_tokens": 8, "scorer": None})
     kinds = {
         "blip": t.BlipForConditionalGeneration,
         "git": t.GitForCausalLM,

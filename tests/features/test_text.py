@@ -14,7 +14,13 @@ from features.text import CLEANERS, joined
 
 WORDS = st.lists(st.text("abcdefgXYZ0189'-", min_size=1, max_size=8).map(lambda w: f"w{w}w"), min_size=1, max_size=6)
 LINKS = st.sampled_from(
-    ["https://t.co/a1B2c3D4e5", "http://t.co/xyz", "HTTPS://T.CO/ABC", "https://example.org/a/b?c=d&e=f#g", "www.x.org/y"]
+    [
+        "https://t.co/a1B2c3D4e5",
+        "http://t.co/xyz",
+        "HTTPS://T.CO/ABC",
+        "https://example.org/a/b?c=d&e=f#g",
+        "www.x.org/y",
+    ]
 )
 ENDS = st.sampled_from([" ", "\n", "\t", "… ", ") ", "\u3000", '" '])
 

@@ -50,7 +50,9 @@ def wordpiece_tokenizer(style: str = "bert") -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    first, last, pad, unknown = ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if style == "bert" else ("<s>", "</s>", "<pad>", "<unk>")
+    first, last, pad, unknown = (
+        ("[CLS]", "[SEP]", "[PAD]", "[UNK]") if style == "bert" else ("<s>", "</s>", "<pad>", "<unk>")
+    )
     special = [pad, first, last, unknown] if style == "bert" else [first, pad, last, unknown]
     words = ["flood", "help", "water", "the", "in", "city", "a", "photo", "of"]
     vocab = {t: i for i, t in enumerate(dict.fromkeys([*special, *words, *LETTERS, *(f"##{c}" for c in LETTERS)]))}

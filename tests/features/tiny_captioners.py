@@ -16,7 +16,13 @@ def save_blip(folder: Path) -> Path:
 
     tokenizer = wordpiece_tokenizer()
     vocabulary = {"bos_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id, "pad_token_id": 0}
-    text = {"vocab_size": len(tokenizer), "encoder_hidden_size": 32, "max_position_embeddings": 64, **SMALL, **vocabulary}
+    text = {
+        "vocab_size": len(tokenizer),
+        "encoder_hidden_size": 32,
+        "max_position_embeddings": 64,
+        **SMALL,
+        **vocabulary,
+    }
     config = t.BlipConfig(text_config=text, vision_config={**VISION, **SIDE}, projection_dim=16)
     seeded()
     spread(t.BlipForConditionalGeneration(config)).save_pretrained(folder)
@@ -62,7 +68,12 @@ def blip2_config(tokenizer: Any, queries: int = 4) -> Any:
     )
     return t.Blip2Config(
         vision_config={**VISION, **SIDE},
-        qformer_config={"vocab_size": len(tokenizer), "encoder_hidden_size": 32, "cross_attention_frequency": 1, **SMALL},
+        qformer_config={
+            "vocab_size": len(tokenizer),
+            "encoder_hidden_size": 32,
+            "cross_attention_frequency": 1,
+            **SMALL,
+        },
         text_config=text.to_dict(),
         num_query_tokens=queries,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
