@@ -155,7 +155,7 @@ class RetrievalEncoder(_Blip2):
 
     `image/vision`, `image/qformer` as above; `image/projected` and `text/projected`: the vectors of the shared space,
     of unit length (of the image: the mean over its queries' unit vectors); `text/cls`: the Q-Former's first token;
-    `joint/qformer`: the mean over the query outputs when photo and text are read together.
+    `joint/qformer`: the mean over the query outputs when photo and text are read together (the matching head's input).
     """
 
     def __init__(self, processor: Any, model: Any, identity: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ def load_scorer(scorer: str | None, device: str, precision: str) -> Any | None:
 def read_candidates(
     sequences: Any, skip: int, end: set[int], decode: Callable[[Any], str], each: int
 ) -> list[list[Candidate]]:
-    """Generated ids [n * each, t] to n lists of candidates; the first `skip` ids are the prompt, `end` ends one."""
+    """Generated ids [n * each, t] to n lists of candidates; `skip` ids are the prompt's, `end` ends one."""
     found = []
     for ids in sequences[:, skip:].tolist():
         stop = next((position for position, token in enumerate(ids) if token in end), None)

@@ -82,6 +82,17 @@ _DECLARED = (
         dims="vision 1408, Q-Former 768, text and joint 2560 (blip2-opt-2.7b)",
     ),
     Card(
+        name="blip2_lavis",
+        summary="BLIP2's feature extractor through salesforce-lavis (an environment of its own)",
+        modalities=("image", "text", "joint"),
+        default_views={"image": "image/qformer", "text": "text/cls", "joint": "joint/qformer"},
+        loader="features.blip2_lavis:load",
+        pretrained="pretrain",
+        licence="BSD-3-Clause",
+        extra="lavis",
+        dims="768, projected 256",
+    ),
+    Card(
         name="vilt",
         summary="ViLT: one Transformer over words and patches",
         modalities=("joint",),

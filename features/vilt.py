@@ -20,9 +20,8 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
 
     def read() -> tuple[Any, Any]:
         processor = ViltProcessor.from_pretrained(pretrained, revision=revision or "main")
-        return processor, ViltModel.from_pretrained(
-            pretrained, revision=revision or "main", dtype=torch_dtype(precision)
-        )
+        model = ViltModel.from_pretrained(pretrained, revision=revision or "main", dtype=torch_dtype(precision))
+        return processor, model
 
     processor, model = loading("vilt", pretrained, read)
     identity = describe(pretrained, revision, getattr(model.config, "_commit_hash", None))
@@ -31,7 +30,8 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
 
 class ViltEncoder(Partial):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together. Photos keep their proportions; texts
-    are cut at the model's limit (40 tokens for the published weights); a second segment follows after a space.
+    are cut at the model's limit (40 tokens for the published weights); a second segment follows the first after a
+    space.
     """
 
     modalities = ("joint",)

@@ -1,4 +1,4 @@
-"""What the text of a post is made of: the tweet, a caption of its photo, knowledge text, or the tweet with one."""
+"""What the text of a post is made of: the tweet, its photo's caption, knowledge text, or a tweet with one of them."""
 
 from __future__ import annotations
 

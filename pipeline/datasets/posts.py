@@ -16,8 +16,8 @@ class Posts:
     `name` is the dataset's folder in the cache. `images` are paths relative to `root` ("" where a post
     has none). `events` and `dates` may be empty strings. `labels[source][modality]` holds raw labels as
     annotated ("" where there is none); modality is "text", "image" or "pair". `origin` says in words where the
-    posts came from, `knowledge` a text about each post that its author did not write (an encyclopedia's, say),
-    `notes` what a user should know about them, and `flags` the command-line flags that name them.
+    posts came from, `notes` what a user should know about them, and `flags` the command-line flags that name them.
+    `knowledge` is a text about each post that its author did not write, an encyclopedia's, say.
     """
 
     name: str
