@@ -14,6 +14,7 @@ from classifiers.errors import HeadError
 from classifiers.inputs import Views, check_rows, check_views, make_problem, take_views
 from classifiers.params import Training, split_params
 from classifiers.table import HeadCard, check_view_count, head_card
+from classifiers.tokens import refuse_tokens
 
 
 class Head(Protocol):
@@ -68,10 +69,11 @@ class FittedHead:
             raise HeadError(f"The head was trained on the view '{absent[0]}', which is not given.")
         own = {name: views[name] for name in self.dims}
         n = check_views(own)
+        refuse_tokens(self.card.name, self.card.tokens, own)
         for name, dim in self.dims.items():
-            if own[name].shape[1] != dim:
+            if own[name].shape[-1] != dim:
                 raise HeadError(
-                    f"The view '{name}' has {own[name].shape[1]} features, but the head was trained "
+                    f"The view '{name}' has {own[name].shape[-1]} features, but the head was trained "
                     f"on {dim}; use features of the same encoder."
                 )
         wanted = np.arange(n) if rows is None else check_rows(rows, n, "requested")
@@ -122,6 +124,7 @@ def fit(
     own, training = split_params(card, params)
     if not 0 <= seed < 2**63:
         raise HeadError(f"The seed must be a whole number from 0 to 2^63 - 1, but is {seed}.")
+    refuse_tokens(card.name, card.tokens, views)
     problem = make_problem(views, labels, train_rows, dev_rows, n_classes)
     started = time.perf_counter()
     if training is None:

@@ -18,7 +18,9 @@ class HeadCard:
     says who trains it: "torch" heads share the trainer of `classifiers.training`, "library" heads bring
     their own. `views` is the least and the greatest number of views it takes (None: any number more).
     `defaults` are its own hyperparameters; those of the trainer are in `classifiers.params.Training`. A
-    `deterministic` head ignores the seed: the same rows give the same fit.
+    `deterministic` head ignores the seed: the same rows give the same fit. One that takes `tokens` reads
+    views [N, T, D] as well as [N, D]. `swept` heads belong in sweeps and tables of all heads; the others
+    exist to show what a source printed or published and must be asked for by name.
     """
 
     name: str
@@ -29,6 +31,8 @@ class HeadCard:
     views: tuple[int, int | None]
     defaults: Mapping[str, Any]
     deterministic: bool = False
+    tokens: bool = False
+    swept: bool = True
 
     def build(self, dims: Mapping[str, int], n_outputs: int, params: Mapping[str, Any]) -> Any:
         """An untrained head over views of `dims` (name -> D) with `n_outputs` classes."""

@@ -18,6 +18,7 @@ from classifiers.layers import TorchHead, one_thread
 from classifiers.metrics import dev_scores
 from classifiers.params import Training
 from classifiers.table import HeadCard
+from classifiers.token_head import TokenHead
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def _train(head: TorchHead, training: Training, problem: Problem, order: torch.G
 
 
 def _prepared(head: TorchHead, views: Views) -> list[Tensor]:
-    """What `head.prepare` makes of all rows, done once for all epochs."""
+    """What `head.prepare` makes of all rows, done once for all epochs; tokens are read batch by batch."""
+    if isinstance(head, TokenHead):
+        return head.streams(views)
     n = len(next(iter(views.values())))
     with torch.no_grad():
         parts = [
@@ -115,5 +118,5 @@ def _epoch(
 def _logits(head: TorchHead, inputs: list[Tensor]) -> np.ndarray:
     """What the head says of prepared rows with dropout off, float32 [n, C]."""
     with torch.no_grad():
-        parts = [head.logits([array[part] for array in inputs]) for part in chunks(len(inputs[0]))]
+        parts = [head.logits([array[part] for array in inputs]) for part in chunks(len(inputs[0]), head.rows_at_once)]
     return torch.cat(parts).numpy()
