@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from classifiers.dropout import Dropout
 from classifiers.layers import TorchHead
 
 
@@ -21,7 +22,7 @@ class Concat(TorchHead):
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, width: int, dropout: float) -> None:
         super().__init__(dims)
         self.projections = nn.ModuleList(nn.Linear(dim, width) for dim in self.dims.values())
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(width * len(self.dims), n_outputs)
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
