@@ -30,7 +30,7 @@ class LogisticHead:
         self.coef = np.zeros((n_outputs, width))
         self.intercept = np.zeros(n_outputs)
 
-    def fit(self, problem: Problem) -> tuple[list[dict[str, float]], int]:
+    def fit(self, problem: Problem, seed: int) -> tuple[list[dict[str, float]], int]:
         """Fit every C of the grid; keep the highest dev macro-F1, among equals the lowest dev loss, then C.
 
         Returns the history, one row per C (`epoch` from 1, `c`, `train_loss`, `dev_loss`, `dev_accuracy`,
