@@ -57,6 +57,11 @@ class FittedHead:
         """View name -> D, sorted by name."""
         return dict(self.head.dims)
 
+    @property
+    def savable(self) -> bool:
+        """Whether `save` can write the head: not so for a library model that only a pickle could keep."""
+        return getattr(self.head, "savable", True)
+
     def predict_proba(self, views: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> np.ndarray:
         """Probabilities float32 [n, n_classes] of the posts in `rows` (default: all), dropout off.
 
@@ -129,7 +134,7 @@ def fit(
     started = time.perf_counter()
     if training is None:
         head = card.build(problem.dims, len(problem.classes), own)
-        history, best_epoch = head.fit(problem)
+        history, best_epoch = head.fit(problem, seed)
     else:
         from classifiers.training import train
 
