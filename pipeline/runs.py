@@ -174,17 +174,21 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _predictions(evaluation: Evaluation) -> Any:
+    """One row per post and fit, with all that the figures are computed from: no dataset is needed to do it again."""
     import pandas
 
     classes = evaluation.protocol.task.classes
     names = np.array(classes, dtype=object)
     ids = np.array(evaluation.posts.ids, dtype=object)
+    events = np.array(evaluation.posts.events, dtype=object)
     frames = []
     for p in evaluation.predictions:
         frame = pandas.DataFrame({"post_id": ids[p.posts], "seed": p.seed, "fold": p.fold, "split": p.part})
         frame["label"], frame["predicted"] = names[p.labels], names[p.predicted]
         for index, name in enumerate(classes):
             frame[f"p({name})"] = p.probabilities[:, index].astype(np.float32)
+        frame["majority"] = names[p.majority]
+        frame["event"], frame["concordant"] = events[p.posts], evaluation.protocol.concordant[p.posts].astype(np.int8)
         frames.append(frame)
     return pandas.concat(frames, ignore_index=True)
 
