@@ -36,7 +36,9 @@ class TokenHead(TorchHead):
     def streams(self, views: Views) -> list[Tensor]:
         """Per view something that gives float32 tensors of the posts it is indexed with, as a tensor would."""
         return [
-            cast(Tensor, _Stream(views[name])) if views[name].ndim == 3 else torch.from_numpy(views[name])
+            cast(Tensor, _Stream(cast(TokenRows, views[name])))
+            if views[name].ndim == 3
+            else torch.from_numpy(views[name])
             for name in self.dims
         ]
 

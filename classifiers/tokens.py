@@ -22,8 +22,8 @@ SLAB_ROWS = 4096
 class TokenRows:
     """Some rows of a token view, read as float32 when asked for.
 
-    Indexed by a slice or by positions among its rows, it gives float32 [n, T', D]: columns that are padding
-    in all n posts are left out, except the first, so T' <= T. `shape` is (rows, T, D).
+    Indexed by a slice or by positions among its rows, it gives float32 [n, T', D]: padding at the end that
+    all n posts share is cut off, so 1 <= T' <= T. `shape` is (rows, T, D).
     """
 
     ndim = 3
@@ -32,19 +32,18 @@ class TokenRows:
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
         self.array = array
         self.rows = rows
-        self.shape = (len(rows), *array.shape[1:])
+        self.shape = (len(rows), array.shape[1], array.shape[2])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
         tokens = self.array[self.rows[part]]
-        # measured: looking for padding before the conversion costs less than converting it
-        used = tokens.any(axis=(0, 2)) if len(tokens) else np.zeros(tokens.shape[1], dtype=bool)
-        used[:1] = True
+        used = np.flatnonzero(tokens.any(axis=(0, 2))) if len(tokens) else ()
+        length = int(used[-1]) + 1 if len(used) else 1
         # a value too large for float32 becomes an infinity, which `require_finite` refuses by name
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(tokens[:, used], dtype=np.float32)
+            return np.ascontiguousarray(tokens[:, :length], dtype=np.float32)
 
 
 def slabs(shape: Sequence[int]) -> list[slice]:
