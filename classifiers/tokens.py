@@ -39,7 +39,7 @@ class TokenRows:
 
     def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
         tokens = self.array[self.rows[part]]
-        used = np.flatnonzero(tokens.any(axis=(0, 2))) if len(tokens) else ()
+        used = np.flatnonzero(tokens.any(axis=(0, 2)))
         length = int(used[-1]) + 1 if len(used) else 1
         # a value too large for float32 becomes an infinity, which `require_finite` refuses by name
         with np.errstate(over="ignore"):

@@ -8,8 +8,8 @@ import numpy as np
 
 from classifiers import HEADS
 
-ALL_HEADS = tuple(HEADS)
-TORCH_HEADS = tuple(name for name, card in HEADS.items() if card.family == "torch")
+ALL_HEADS = tuple(name for name, card in HEADS.items() if card.swept)
+TORCH_HEADS = tuple(name for name in ALL_HEADS if HEADS[name].family == "torch")
 IMAGE, TEXT = "image/projected", "text/projected"
 
 # a few short epochs: enough where only sameness is asked for
