@@ -8,10 +8,10 @@ tested equal to autograd on the head's `logits`. To add one: a class here and a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from classifiers.concat import Concat
 from classifiers.cross_attention import CrossAttention
@@ -185,10 +185,10 @@ class MLPProgram:
     """`classifiers.mlp`: two hidden layers with ReLU and dropout, then logits."""
 
     def __init__(self, head: MLP, layer: Layer, empty: Callable[[int], Tensor]) -> None:
-        width, last = head.layers[6].in_features, head.layers[6].out_features
+        last, width = cast(nn.Linear, head.layers[6]).weight.shape
         self._layers = [layer(f"layers.{index}") for index in (0, 3, 6)]
         self._h, self._g = [empty(width), empty(width)], [empty(width), empty(width)]
-        self._dropped = [_Masked(head.layers[index], self._h[0]) for index in (2, 5)]
+        self._dropped = [_Masked(cast(Dropout, head.layers[index]), self._h[0]) for index in (2, 5)]
         self._logits, self._inputs = empty(last), empty(0)
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
