@@ -72,6 +72,8 @@ class Boosting:
             self.rounds,
             valid_sets=[train, dev],
             valid_names=["train", "dev"],
+            # else the trees after the best round are gone before the history is told
+            keep_training_booster=True,
             callbacks=[
                 lightgbm.early_stopping(self.patience, verbose=False),
                 lightgbm.record_evaluation(losses),

@@ -12,6 +12,7 @@ import pandas
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
+from pipeline.__main__ import main
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
 from pipeline.extract import Options, extract
@@ -142,3 +143,22 @@ def test_runs_that_do_not_belong_together_are_refused(
         fuse_runs(runs, "or", None, tmp_path)
     with pytest.raises(UsageError, match="no rule 'vote'"):
         fuse_runs(runs, "vote", None, tmp_path)
+
+
+def test_the_command_prints_one_object_or_one_sentence(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invoke(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["crisis", "fuse", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    assert invoke(*runs, "--rule", "max", "--output", tmp_path, "--json", "-q") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["head"] == "decision_max"
+    assert Path(shown["run"]).parent == tmp_path.resolve()
+    assert invoke(*runs, "--rule", "vote", "--output", tmp_path) == 2
+    assert "There is no rule 'vote'; choose one of mean, max, or, and." in capsys.readouterr().err
