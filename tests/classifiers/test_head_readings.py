@@ -229,7 +229,7 @@ def test_lambda_changes_the_answer_because_the_sequence_is_longer_than_one() -> 
         assert (cosine < 0.999).any(), name
 
 
-@pytest.mark.parametrize("name", ["sum", "gated", "film"])
+@pytest.mark.parametrize("name", ["concat", "sum", "gated", "film"])
 def test_modality_read_outs_depend_on_their_own_view_only(name: str) -> None:
     head = small(name, DIMS)
     generator = torch.Generator().manual_seed(0)
@@ -242,7 +242,7 @@ def test_modality_read_outs_depend_on_their_own_view_only(name: str) -> None:
     assert image.shape == text.shape == (4, CLASSES)
     torch.testing.assert_close(image, same_image, rtol=0, atol=0)
     assert (text - other_text).abs().max() > 0.01
-    if name == "sum":
+    if name in ("concat", "sum"):
         torch.testing.assert_close(image + text, logits)
 
 
