@@ -149,6 +149,8 @@ def _config(
     return {
         **{key: configs[0][key] for key in ("dataset", "posts", *SAME[1:5])},
         "head": f"decision_{rule}",
+        # nothing is trained here: what is told is how the fused heads were
+        "preset": " + ".join(dict.fromkeys(config["preset"] for config in configs)),
         "parameters": {"rule": rule, **({"positive": positive} if positive else {})},
         "views": views,
         "fingerprints": fingerprints,

@@ -61,6 +61,7 @@ def zero_shot_run(
         "setting": protocol.setting,
         "split": protocol.split,
         "head": "zero_shot",
+        "preset": "untrained",
         "parameters": {"modality": modality, "prompts": dict(zip(written.ids, written.texts, strict=True))},
         "views": {one.modality: one.label for one in sources},
         "fingerprints": {**views.fingerprints, "prompts": found.fingerprints["text"]},
