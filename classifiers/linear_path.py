@@ -166,9 +166,10 @@ def _fall_back(x: np.ndarray, mean: np.ndarray, y: np.ndarray, c: float, start: 
     from sklearn.linear_model import LogisticRegression
 
     part = y >= 0
-    binary = len(start.coef) == 2
     model = LogisticRegression(C=c, tol=tol, max_iter=5000, warm_start=True)
-    model.coef_, model.intercept_ = (start.coef[1:], start.intercept[1:]) if binary else (start.coef, start.intercept)
+    if np.isfinite(start.objective):
+        shown = slice(1, None) if len(start.coef) == 2 else slice(None)
+        model.coef_, model.intercept_ = start.coef[shown], start.intercept[shown]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(x[part].astype(np.float64), y[part])
@@ -177,4 +178,5 @@ def _fall_back(x: np.ndarray, mean: np.ndarray, y: np.ndarray, c: float, start: 
     (found,) = _checked(x, mean, y, [c], coef, intercept, np.array([start.iterations]), tol)
     warned = any(issubclass(w.category, ConvergenceWarning) for w in caught)
     found = replace(found, converged=not warned, fell_back=True)
-    return found if found.objective <= start.objective else replace(start, converged=not warned, fell_back=True)
+    # this way round, a start that overflowed is never kept
+    return replace(start, converged=not warned, fell_back=True) if start.objective < found.objective else found

@@ -36,7 +36,8 @@ class Basis:
 class _Block:
     """The problems of one target that are still being solved: `rows` of the stack, as [K', cs, ...].
 
-    `onehot` [K', 1, n] are the classes of the posts; `weight` [n] is 1/posts, and 0 for one that takes no part.
+    K' is the number of classes, or 1 for two. `onehot` [K', 1, n] are the classes of the posts; `weight` [n] is
+    1/posts, and 0 for one that takes no part.
     """
 
     def __init__(self, y: np.ndarray, cs: np.ndarray) -> None:
@@ -143,7 +144,7 @@ def solve_stack(
         along = direction[:, :dim] @ basis.x.T
         along += direction[:, dim:]
         size, z, answers = _search(blocks, w, z, direction, along, g, problem)
-        moved = size[problem, None] * direction
+        moved = size[problem, None].astype(np.float32) * direction
         w += moved
         before, g = g, _gradient(basis, blocks, answers, w)
         memory = [*memory[-MEMORY + 1 :], _Pair.of(moved, g - before, problem)]

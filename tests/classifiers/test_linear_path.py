@@ -150,6 +150,20 @@ def test_what_does_not_converge_is_solved_by_scikit_learn() -> None:
         assert ours.objective <= objective(x, target, 10.0, exact.coef_, exact.intercept_) + 1e-6
 
 
+def test_a_stack_that_overflows_is_solved_by_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = posts(), noisy(posts(), (0.5, 0.3, 0.2))
+    whole = linear_path.solve_stack
+
+    def overflowing(*args: Any, **options: Any) -> Any:
+        return [(np.full_like(coef, np.nan), intercept, steps) for coef, intercept, steps in whole(*args, **options)]
+
+    monkeypatch.setattr(linear_path, "solve_stack", overflowing)
+    ((ours,),) = solve_path(x, [y], [0.1])
+    exact = reference(x, y, 0.1, tol=1e-10, solver="newton-cholesky")
+    assert ours.fell_back
+    assert ours.objective <= objective(x, y, 0.1, exact.coef_, exact.intercept_) + 1e-6
+
+
 def test_the_same_problem_gives_the_same_bits() -> None:
     x, y = posts(), noisy(posts(), (0.2,) * 5)
     with threadpool_limits(1):
