@@ -176,6 +176,16 @@ def test_an_absent_view_is_answered_with_a_finite_number_and_its_content_matters
 
 
 @pytest.mark.parametrize("name", TOKEN_HEADS)
+def test_an_absent_view_is_the_same_constant_whatever_train_s_mean_was(name: str) -> None:
+    head, (views, _) = small(name), draw(5)
+    without = {**views, TEXT: np.zeros_like(views[TEXT])}
+    before = ask(head, without)
+    head.get_buffer("mean_1").add_(3.0)
+    np.testing.assert_array_equal(ask(head, without), before)
+    assert np.abs(ask(head, views) - ask(small(name), views)).max() > 0.01
+
+
+@pytest.mark.parametrize("name", TOKEN_HEADS)
 def test_a_vector_is_a_sequence_of_one_token(name: str) -> None:
     head, (views, _) = small(name), draw(5)
     vectors = {view: array[:, 0] for view, array in views.items()}
