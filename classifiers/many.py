@@ -67,16 +67,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def warm_up() -> None:
-    """Begin to load what workers need, in the background, where many fits are sure to follow."""
-    context = _context()
-    if context.get_start_method() == "forkserver":
-        from multiprocessing import forkserver
-
-        with _no_main_module():
-            forkserver.ensure_running()
-
-
 def _worth(jobs: Sequence[Job], views: Mapping[str, np.ndarray]) -> int:
     numbers = 0.0
     for job in jobs:
@@ -176,7 +166,7 @@ def _context() -> Any:
 def _no_main_module() -> Iterator[None]:
     """Keep new processes from importing the user's script again, which may have no `__main__` guard."""
     main = sys.modules["__main__"]
-    kept = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
+    kept: dict[str, Any] = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
     try:
         main.__spec__ = None
         main.__dict__.pop("__file__", None)
