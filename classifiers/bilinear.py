@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fft import irfft, rfft
@@ -18,8 +19,8 @@ class CompactBilinear(TorchHead):
         psi_m[j] = sum over i with hash_m[i] = j of sign_m[i] v_m[i]                 (count sketch, `sketch` = d)
         phi = irfft(rfft(psi_1) * rfft(psi_2)), then signed square root, then length sqrt(d)
 
-    Hashes and signs are drawn once with the initialisation and kept. None of it is trained, so a fit does it
-    once. The original scales phi to length 1; sqrt(d) gives its features a mean square of 1, as
+    Hashes and signs are random but fixed: they depend on the widths alone and not on the seed, so phi is made
+    once for all fits. The original scales phi to length 1; sqrt(d) gives its features a mean square of 1, as
     standardised views have.
     """
 
@@ -32,15 +33,19 @@ class CompactBilinear(TorchHead):
     def _draw_sketch(self, sketch: int) -> None:
         self.sketch = sketch
         for index, dim in enumerate(self.dims.values()):
+            rng = np.random.default_rng(index)
+            places, signs = rng.integers(sketch, size=dim), rng.choice([-1, 1], size=dim)
             # kept as float32, like all saved tensors: exact for whole numbers below 2^24
-            self.register_buffer(f"hash_{index}", torch.randint(sketch, (dim,)).float())
-            self.register_buffer(f"sign_{index}", 2.0 * torch.randint(2, (dim,)) - 1.0)
+            self.register_buffer(f"hash_{index}", torch.from_numpy(places.astype(np.float32)))
+            self.register_buffer(f"sign_{index}", torch.from_numpy(signs.astype(np.float32)))
 
     def prepare(self, views: Mapping[str, Tensor]) -> list[Tensor]:
         """Views [B, D] to one tensor, phi [B, d]."""
-        spectra = [rfft(self._count_sketch(index, view)) for index, view in enumerate(self.standardised(views))]
+        # in float64: the square root would raise float32's noise in empty buckets to 3e-4
+        standard = [view.double() for view in self.standardised(views)]
+        spectra = [rfft(self._count_sketch(index, view)) for index, view in enumerate(standard)]
         phi = irfft(spectra[0] * spectra[1], n=self.sketch)
-        phi = phi.sign() * phi.abs().sqrt()
+        phi = (phi.sign() * phi.abs().sqrt()).to(self.get_buffer("mean_0").dtype)
         return [nn.functional.normalize(phi, dim=1) * self.sketch**0.5]
 
     def logits(self, prepared: list[Tensor]) -> Tensor:

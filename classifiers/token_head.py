@@ -44,13 +44,10 @@ class TokenHead(TorchHead):
 
     def sequences(self, prepared: list[Tensor]) -> list[TokenSequence]:
         """Raw views to standardised sequences, in the order of names."""
-        made = []
-        for index, view in enumerate(prepared):
-            tokens = view.unsqueeze(1) if view.dim() == 2 else view
-            present = (tokens != 0).any(dim=2)
-            tokens = (tokens - self.get_buffer(f"mean_{index}")) / self.get_buffer(f"scale_{index}")
-            made.append(TokenSequence(tokens * present.unsqueeze(2), present))
-        return made
+        raw = [view.unsqueeze(1) if view.dim() == 2 else view for view in prepared]
+        present = [(tokens != 0).any(dim=2) for tokens in raw]
+        standard = self.standardised(dict(zip(self.dims, raw, strict=True)))
+        return [TokenSequence(x * there.unsqueeze(2), there) for x, there in zip(standard, present, strict=True)]
 
 
 class Embedding(nn.Module):

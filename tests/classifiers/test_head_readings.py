@@ -251,3 +251,16 @@ def test_the_printed_form_needs_views_of_one_width() -> None:
 
     with pytest.raises(HeadError, match=r"have 12 and 10; use 'guided_ca'"):
         head_card("guided_ca_printed").build({IMAGE: 12, TEXT: 10}, 2, {"width": 4, "dropout": 0.0})
+
+
+@pytest.mark.parametrize("name", [name for name, card in HEADS.items() if card.family == "torch"])
+def test_what_is_prepared_does_not_depend_on_the_initialisation(name: str) -> None:
+    params = HEADS[name].defaults
+    views = {view: torch.randn(3, dim, generator=torch.Generator().manual_seed(0)) for view, dim in DIMS.items()}
+    made = []
+    for seed in (0, 1):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            made.append(head_card(name).build(DIMS, CLASSES, params).prepare(views))
+    for one, other in zip(*made, strict=True):
+        assert torch.equal(one, other)
