@@ -1,7 +1,7 @@
 """Light heads on frozen features: arrays and labels in, predictions and numbers out.
 
 Importing this package and reading its table of heads imports neither torch nor scikit-learn nor numpy:
-`fit`, `load` and `FittedHead` arrive on first use.
+the names that train arrive on first use.
 """
 
 from __future__ import annotations
@@ -13,12 +13,29 @@ from classifiers.errors import HeadError
 from classifiers.table import HEADS, HeadCard, head_card
 
 if TYPE_CHECKING:
-    from classifiers.fitting import FittedHead, fit
+    from classifiers.fitting import FittedHead, Job, Outcome, fit
+    from classifiers.many import fit_each, fit_many
     from classifiers.storage import load
 
-_ON_USE = {"fit": "classifiers.fitting", "FittedHead": "classifiers.fitting", "load": "classifiers.storage"}
+_ON_USE = {
+    **dict.fromkeys(("FittedHead", "Job", "Outcome", "fit"), "classifiers.fitting"),
+    **dict.fromkeys(("fit_each", "fit_many"), "classifiers.many"),
+    "load": "classifiers.storage",
+}
 
-__all__ = ["HEADS", "FittedHead", "HeadCard", "HeadError", "fit", "head_card", "load"]
+__all__ = [
+    "HEADS",
+    "FittedHead",
+    "HeadCard",
+    "HeadError",
+    "Job",
+    "Outcome",
+    "fit",
+    "fit_each",
+    "fit_many",
+    "head_card",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

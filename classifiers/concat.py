@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from classifiers.dropout import Dropout
 from classifiers.layers import TorchHead
 
 
@@ -21,10 +22,23 @@ class Concat(TorchHead):
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, width: int, dropout: float) -> None:
         super().__init__(dims)
         self.projections = nn.ModuleList(nn.Linear(dim, width) for dim in self.dims.values())
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(width * len(self.dims), n_outputs)
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """Standardised views [B, D] to [B, C]."""
         projected = [torch.relu(project(view)) for project, view in zip(self.projections, prepared, strict=True)]
         return self.classifier(self.dropout(torch.cat(projected, dim=1)))
+
+    def modality_logits(self, prepared: list[Tensor]) -> list[Tensor]:
+        """What the head says of each view alone, [B, C] per view: its columns of W and an equal share of b.
+
+        Farah 2025, section 5.5.4, reads modalities out by splitting the last layer. The parts add up to
+        `logits` when dropout is off.
+        """
+        columns = self.classifier.weight.chunk(len(self.dims), dim=1)
+        bias = self.classifier.bias / len(self.dims)
+        return [
+            self.dropout(torch.relu(project(view))) @ weight.T + bias
+            for project, view, weight in zip(self.projections, prepared, columns, strict=True)
+        ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from classifiers.dropout import Dropout
 from classifiers.layers import TorchHead, self_attention
 
 
@@ -35,7 +36,7 @@ class CrossAttention(TorchHead):
         self.masks = nn.ModuleList((nn.Linear(second, width), nn.Linear(first, width)))
         self.hidden = nn.Linear(2 * width, width)
         self.classifier = nn.Linear(width, n_outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """Standardised views [B, D] to [B, C]."""

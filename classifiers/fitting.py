@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.inputs import Views, check_rows, check_views, make_problem, take_views
+from classifiers.inputs import Problem, Views, check_rows, check_views, make_problem, take_views
 from classifiers.params import Training, split_params
 from classifiers.table import HeadCard, check_view_count, head_card
+from classifiers.tokens import refuse_tokens
 
 
 class Head(Protocol):
@@ -56,6 +57,11 @@ class FittedHead:
         """View name -> D, sorted by name."""
         return dict(self.head.dims)
 
+    @property
+    def savable(self) -> bool:
+        """Whether `save` can write the head: not so for a library model that only a pickle could keep."""
+        return getattr(self.head, "savable", True)
+
     def predict_proba(self, views: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> np.ndarray:
         """Probabilities float32 [n, n_classes] of the posts in `rows` (default: all), dropout off.
 
@@ -68,10 +74,11 @@ class FittedHead:
             raise HeadError(f"The head was trained on the view '{absent[0]}', which is not given.")
         own = {name: views[name] for name in self.dims}
         n = check_views(own)
+        refuse_tokens(self.card.name, self.card.tokens, own)
         for name, dim in self.dims.items():
-            if own[name].shape[1] != dim:
+            if own[name].shape[-1] != dim:
                 raise HeadError(
-                    f"The view '{name}' has {own[name].shape[1]} features, but the head was trained "
+                    f"The view '{name}' has {own[name].shape[-1]} features, but the head was trained "
                     f"on {dim}; use features of the same encoder."
                 )
         wanted = np.arange(n) if rows is None else check_rows(rows, n, "requested")
@@ -117,20 +124,90 @@ def fit(
 
     The same arguments give the same bits on one machine, whatever ran before. Raises `HeadError`.
     """
-    card = head_card(head_name)
-    check_view_count(card, sorted(views))
-    own, training = split_params(card, params)
-    if not 0 <= seed < 2**63:
-        raise HeadError(f"The seed must be a whole number from 0 to 2^63 - 1, but is {seed}.")
-    problem = make_problem(views, labels, train_rows, dev_rows, n_classes)
-    started = time.perf_counter()
-    if training is None:
-        head = card.build(problem.dims, len(problem.classes), own)
-        history, best_epoch = head.fit(problem)
-    else:
-        from classifiers.training import train
+    job = Job(head_name, np.asarray(train_rows), np.asarray(dev_rows), n_classes, seed, params)
+    return Fitter(views, {"": labels}).run(job).fitted
 
-        outcome = train(card, own, training, problem, seed)
-        head, history, best_epoch = outcome.head, outcome.history, outcome.best_epoch
-    seconds = time.perf_counter() - started
-    return FittedHead(card, head, own, training, problem.classes, n_classes, int(seed), history, best_epoch, seconds)
+
+@dataclass(frozen=True)
+class Job:
+    """One fit to be done: `head` on `train_rows` and `dev_rows`, integers [n], with `seed` and `params`.
+
+    `labels` names one of several label arrays, `views` those to train on (None: all). The posts of each
+    array of rows in `answer` are predicted right after training, where the views already are.
+    """
+
+    head: str
+    train_rows: np.ndarray
+    dev_rows: np.ndarray
+    n_classes: int
+    seed: int = 0
+    params: Mapping[str, Any] = field(default_factory=dict)
+    labels: str = ""
+    views: tuple[str, ...] | None = None
+    answer: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job's trained head and its probabilities float32 [n, n_classes] for each array of `Job.answer`."""
+
+    fitted: FittedHead
+    answers: tuple[np.ndarray, ...]
+
+
+class Fitter:
+    """Does jobs one after the other; what neighbours share (rows, standardised views) is made once.
+
+    `views` as for `fit`; `labels` maps names to integers [N]. A job's outcome does not depend on the jobs
+    before it.
+    """
+
+    def __init__(self, views: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> None:
+        self._views = views
+        self._labels = labels
+        self._problem: tuple[Any, Problem | None] = (None, None)
+        self._prepared: tuple[Any, Any] = (None, None)
+
+    def run(self, job: Job) -> Outcome:
+        """Train and answer one job on one core; `HeadError` as `fit`."""
+        card = head_card(job.head)
+        views = self._views if job.views is None else {name: self._views[name] for name in job.views}
+        check_view_count(card, sorted(views))
+        own, training = split_params(card, job.params)
+        if not 0 <= job.seed < 2**63:
+            raise HeadError(f"The seed must be a whole number from 0 to 2^63 - 1, but is {job.seed}.")
+        refuse_tokens(card.name, card.tokens, views)
+        started = time.perf_counter()
+        key, problem = self._problem_of(job, views)
+        if training is None:
+            head: Any = card.build(problem.dims, len(problem.classes), own)
+            history, best_epoch = head.fit(problem, job.seed)
+        else:
+            head, history, best_epoch = self._train(card, own, training, problem, job.seed, key)
+        seconds = time.perf_counter() - started
+        fitted = FittedHead(
+            card, head, own, training, problem.classes, job.n_classes, int(job.seed), history, best_epoch, seconds
+        )
+        return Outcome(fitted, tuple(fitted.predict_proba(views, rows) for rows in job.answer))
+
+    def _problem_of(self, job: Job, views: Mapping[str, np.ndarray]) -> tuple[Any, Problem]:
+        key = (job.views, job.labels, job.n_classes, job.train_rows.tobytes(), job.dev_rows.tobytes())
+        if self._problem[0] != key or self._problem[1] is None:
+            labels = self._labels[job.labels]
+            problem = make_problem(views, labels, job.train_rows, job.dev_rows, job.n_classes)
+            self._problem = (key, problem)
+            return key, problem
+        return key, self._problem[1]
+
+    def _train(
+        self, card: HeadCard, own: dict[str, Any], training: Training, problem: Problem, seed: int, key: Any
+    ) -> tuple[Any, list[dict[str, float]], int]:
+        from classifiers.training import prepare, train
+
+        wanted = (key, card.name, tuple(sorted(own.items())))
+        if self._prepared[0] != wanted:
+            # the old one is let go first: two would double the memory
+            self._prepared = (None, None)
+            self._prepared = (wanted, prepare(card, own, problem))
+        outcome = train(card, own, training, problem, seed, self._prepared[1])
+        return outcome.head, outcome.history, outcome.best_epoch

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from classifiers.dropout import Dropout
 from classifiers.layers import TorchHead, self_attention
 
 
@@ -34,7 +35,7 @@ class GuidedCA(TorchHead):
         super().__init__(dims)
         self.projections = nn.ModuleList(nn.Linear(dim, width) for dim in self.dims.values())
         self.masks = nn.ModuleList(nn.Linear(dim, width) for dim in self.dims.values())
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(2 * width, n_outputs)
 
     def prepare(self, views: Mapping[str, Tensor]) -> list[Tensor]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from classifiers.errors import HeadError
+from classifiers.tokens import TokenRows, moments, require_finite
 
+# token views [n, T, D] are `TokenRows`, which answer to what is asked of arrays here
 Views = dict[str, np.ndarray]
 
 # A column whose deviation is below this share of its mean differs by float32 rounding only; one below this
@@ -35,7 +38,7 @@ class Problem:
     @property
     def dims(self) -> dict[str, int]:
         """View name -> D, in sorted order."""
-        return {name: array.shape[1] for name, array in self.train.items()}
+        return {name: array.shape[-1] for name, array in self.train.items()}
 
 
 def make_problem(
@@ -78,13 +81,15 @@ def make_problem(
 
 
 def check_views(views: Mapping[str, np.ndarray]) -> int:
-    """The number of rows that all views share; `HeadError` unless each is a number array [N, D], D >= 1."""
+    """The number of rows that all views share; `HeadError` unless each is a number array [N, D] or
+    [N, T, D] with D, T >= 1.
+    """
     if not views:
         raise HeadError("There are no views to train on; name at least one.")
     for name, array in views.items():
-        if array.ndim != 2 or array.shape[1] == 0 or array.dtype.kind not in "fiu":
+        if array.ndim not in (2, 3) or 0 in array.shape[1:] or array.dtype.kind not in "fiu":
             raise HeadError(
-                f"The view '{name}' must be an array of numbers [posts, features], "
+                f"The view '{name}' must be an array of numbers [posts, features] or [posts, tokens, features], "
                 f"but has shape {array.shape} ({array.dtype})."
             )
     lengths = {name: len(array) for name, array in views.items()}
@@ -108,18 +113,19 @@ def check_rows(rows: np.ndarray, n: int, part: str) -> np.ndarray:
 
 
 def take_views(views: Mapping[str, np.ndarray], rows: np.ndarray) -> Views:
-    """The given rows of every view, sorted by name, as float32 [m, D]; `HeadError` for a non-finite one."""
+    """The given rows of every view, sorted by name, as float32 [m, D]; `HeadError` for a non-finite one.
+
+    Token views stay where they are: their rows come as `TokenRows`.
+    """
     taken: Views = {}
     for name in sorted(views):
-        # a value too large for float32 becomes an infinity, which is refused below by name
-        with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(views[name][rows], dtype=np.float32)
-        bad = ~np.isfinite(array).all(axis=1)
-        if bad.any():
-            raise HeadError(
-                f"The view '{name}' has a NaN or an infinity in {int(bad.sum())} of the rows asked for "
-                f"(the first is row {int(rows[np.argmax(bad)])}); leave those rows out."
-            )
+        if views[name].ndim == 3:
+            array = cast(np.ndarray, TokenRows(views[name], rows))
+        else:
+            # a value too large for float32 becomes an infinity, which is refused below by name
+            with np.errstate(over="ignore"):
+                array = np.ascontiguousarray(views[name][rows], dtype=np.float32)
+        require_finite(name, array, rows)
         taken[name] = array
     return taken
 
@@ -128,12 +134,13 @@ def standardisation(train: Views) -> tuple[Views, Views]:
     """Mean and scale of each view's columns over the train rows, float32 [D].
 
     The scale is the population standard deviation; it is 1 for a column that is constant or a million
-    times quieter than the median of its view, which thereby stays next to 0.
+    times quieter than the median of its view, which thereby stays next to 0. Vectors of zeros (padding,
+    absent views) do not count.
     """
     means: Views = {}
     scales: Views = {}
     for name, array in train.items():
-        mean, scale = _moments(array)
+        mean, scale = moments(array)
         constant = scale <= _NEGLIGIBLE * np.abs(mean)
         if not constant.all():
             constant |= scale <= _NEGLIGIBLE * np.median(scale[~constant])
@@ -147,17 +154,6 @@ def standardisation(train: Views) -> tuple[Views, Views]:
 def chunks(n: int, size: int = 4096) -> Sequence[slice]:
     """Slices that cover 0..n-1, so that prediction needs memory for `size` posts only."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
-
-
-def _moments(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and population deviation of the columns, float64 [D], with no float64 copy of the whole array."""
-    total, squares = np.zeros((2, array.shape[1]))
-    for part in chunks(len(array)):
-        total += array[part].sum(axis=0, dtype=np.float64)
-    mean = total / len(array)
-    for part in chunks(len(array)):
-        squares += np.square(array[part] - mean).sum(axis=0)
-    return mean, np.sqrt(squares / len(array))
 
 
 def _check_labels(labels: np.ndarray, n_classes: int, part: str) -> None:

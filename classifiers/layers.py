@@ -22,8 +22,11 @@ class TorchHead(nn.Module):
     once and not in every epoch; `logits` holds what is trained. Mean and scale of each view are buffers,
     set from the train rows before training; they are 0 and 1 until then.
 
-    `dims` maps view names to D; views are always taken in the sorted order of their names.
+    `dims` maps view names to D; views are always taken in the sorted order of their names. Prediction takes
+    `rows_at_once` posts at a time.
     """
+
+    rows_at_once = 4096
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class TorchHead(nn.Module):
         with one_thread(), torch.inference_mode():
             parts = [
                 self({name: torch.from_numpy(views[name][part]) for name in self.dims}).softmax(dim=1)
-                for part in chunks(n) or [slice(0, 0)]
+                for part in chunks(n, self.rows_at_once) or [slice(0, 0)]
             ]
         return torch.cat(parts).numpy()
 

@@ -1,23 +1,23 @@
-"""Multinomial logistic regression by scikit-learn, its strength of penalty chosen on dev."""
+"""Multinomial logistic regression over a whole path of penalties at once, the best of them chosen on dev."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from classifiers.errors import HeadError
 from classifiers.inputs import Problem, Views, chunks, standardisation
+from classifiers.linear_path import solve_path
 from classifiers.metrics import dev_scores
 
 
 class LogisticHead:
     """Softmax of `coef` x + `intercept`, x the concatenation of the standardised views.
 
-    `c_grid` are the inverse penalties to try, `max_iter` the most solver steps for each. `dims` maps view
-    names to D. Once fitted it predicts with numpy alone, in float64.
+    `c_grid` are the inverse penalties to try, `max_iter` the most steps of the stacked solver for all of them
+    (`linear_path.solve_path`; scikit-learn's takes over after that). `dims` maps view names to D. Once fitted it
+    predicts with numpy alone, in float64.
     """
 
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, c_grid: tuple[float, ...], max_iter: int) -> None:
@@ -30,7 +30,7 @@ class LogisticHead:
         self.coef = np.zeros((n_outputs, width))
         self.intercept = np.zeros(n_outputs)
 
-    def fit(self, problem: Problem) -> tuple[list[dict[str, float]], int]:
+    def fit(self, problem: Problem, seed: int) -> tuple[list[dict[str, float]], int]:
         """Fit every C of the grid; keep the highest dev macro-F1, among equals the lowest dev loss, then C.
 
         Returns the history, one row per C (`epoch` from 1, `c`, `train_loss`, `dev_loss`, `dev_accuracy`,
@@ -53,7 +53,8 @@ class LogisticHead:
         result = np.empty((n, len(self.coef)), dtype=np.float32)
         with threadpool_limits(1):
             for part in chunks(n):
-                logits = self._logits(self._wide({name: views[name][part] for name in self.dims}))
+                wide = self._wide({name: views[name][part] for name in self.dims}, np.float64)
+                logits = wide @ self.coef.T + self.intercept
                 powers = np.exp(logits - logits.max(axis=1, keepdims=True))
                 result[part] = powers / powers.sum(axis=1, keepdims=True)
         return result
@@ -71,51 +72,26 @@ class LogisticHead:
             setattr(self, name, given)
 
     def _fit_path(self, problem: Problem) -> tuple[list[dict[str, float]], int]:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-
-        train, dev = self._wide(problem.train), self._wide(problem.dev)
-        # each C starts where the one before ended; the tolerance keeps that from stopping it short
-        model = LogisticRegression(warm_start=True, max_iter=self.max_iter, tol=1e-6)
-        history: list[dict[str, float]] = []
-        kept: list[tuple[np.ndarray, np.ndarray]] = []
-        for epoch, c in enumerate(self.c_grid, start=1):
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", ConvergenceWarning)
-                model.set_params(C=c).fit(train, problem.train_targets)
-            self.coef, self.intercept = _per_class(model.coef_, model.intercept_)
-            kept.append((self.coef, self.intercept))
-            history.append(
-                {
-                    "epoch": epoch,
-                    "c": c,
-                    "train_loss": _log_loss(self._logits(train), problem.train_targets),
-                    **dev_scores(self._logits(dev), problem),
-                    "converged": float(not any(w.category is ConvergenceWarning for w in caught)),
-                }
-            )
+        train, dev = self._wide(problem.train, np.float32), self._wide(problem.dev, np.float64)
+        (path,) = solve_path(train, [problem.train_targets], self.c_grid, max_iter=self.max_iter)
+        history = [
+            {
+                "epoch": epoch,
+                "c": c,
+                "train_loss": found.loss,
+                **dev_scores(dev @ found.coef.T + found.intercept, problem),
+                "converged": float(found.converged),
+            }
+            for epoch, (c, found) in enumerate(zip(self.c_grid, path, strict=True), start=1)
+        ]
         best = min(history, key=lambda row: (-row["dev_macro_f1"], row["dev_loss"], row["c"]))
         best_epoch = int(best["epoch"])
-        self.coef, self.intercept = kept[best_epoch - 1]
+        self.coef, self.intercept = path[best_epoch - 1].coef, path[best_epoch - 1].intercept
         return history, best_epoch
 
-    def _wide(self, views: Views) -> np.ndarray:
-        """Standardised, concatenated, float64 [n, sum of D]."""
-        array = np.concatenate([views[name] for name in self.dims], axis=1).astype(np.float64)
-        return (array - self.mean) / self.scale
-
-    def _logits(self, wide: np.ndarray) -> np.ndarray:
-        return wide @ self.coef.T + self.intercept
-
-
-def _per_class(coef: Any, intercept: Any) -> tuple[np.ndarray, np.ndarray]:
-    """One row per class; scikit-learn keeps a single row for two classes, that of the second."""
-    if len(coef) > 1:
-        return coef.copy(), intercept.copy()
-    return np.vstack([np.zeros_like(coef), coef]), np.concatenate([np.zeros(1), intercept])
-
-
-def _log_loss(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Mean cross-entropy in nats."""
-    totals = np.logaddexp.reduce(logits, axis=1)
-    return float((totals - logits[np.arange(len(targets)), targets]).mean())
+    def _wide(self, views: Views, dtype: type[np.floating]) -> np.ndarray:
+        """Standardised, concatenated, [n, sum of D]."""
+        array = np.concatenate([views[name] for name in self.dims], axis=1).astype(dtype)
+        array -= self.mean
+        array /= self.scale
+        return array

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from classifiers.dropout import Dropout
 from classifiers.layers import TorchHead
 
 
@@ -21,13 +22,17 @@ class MLP(TorchHead):
         self.layers = nn.Sequential(
             nn.Linear(sum(self.dims.values()), width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(width, width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(width, n_outputs),
         )
 
+    def prepare(self, views: Mapping[str, Tensor]) -> list[Tensor]:
+        """Views [B, D] to one [B, sum of D]: standardised and concatenated."""
+        return [torch.cat(self.standardised(views), dim=1)]
+
     def logits(self, prepared: list[Tensor]) -> Tensor:
-        """Standardised views [B, D] to [B, C]."""
-        return self.layers(torch.cat(prepared, dim=1))
+        """The concatenation [B, sum of D] to [B, C]."""
+        return self.layers(prepared[0])

@@ -95,14 +95,14 @@ def _restored(config: dict[str, Any], weights: bytes) -> FittedHead:
         tensors = from_bytes(weights)
     except SafetensorError as error:
         raise ValueError("weights are not safetensors") from error
-    head = _empty(card, dims, len(classes), own)
+    head = empty_head(card, dims, len(classes), own)
     head.load_tensors(tensors)
     history, best_epoch = list(config["history"]), int(config["best_epoch"])
     seed = int(config["seed"])
     return FittedHead(card, head, own, training, classes, n_classes, seed, history, best_epoch, 0.0)
 
 
-def _empty(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dict[str, Any]) -> Head:
+def empty_head(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dict[str, Any]) -> Head:
     """The head before its weights; a torch one takes neither memory nor random numbers."""
     if card.family != "torch":
         return card.build(dims, n_outputs, params)

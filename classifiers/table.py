@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
 
+from classifiers.card import HeadCard
 from classifiers.errors import HeadError, UnknownHead
-
-
-@dataclass(frozen=True)
-class HeadCard:
-    """Declared metadata of one head; read without importing any learning library.
-
-    `loader` ("module:function") builds an untrained head from `(dims, n_outputs, **defaults)`. `family`
-    says who trains it: "torch" heads share the trainer of `classifiers.training`, "library" heads bring
-    their own. `views` is the least and the greatest number of views it takes (None: any number more).
-    `defaults` are its own hyperparameters; those of the trainer are in `classifiers.params.Training`. A
-    `deterministic` head ignores the seed: the same rows give the same fit.
-    """
-
-    name: str
-    summary: str
-    source: str
-    loader: str
-    family: Literal["library", "torch"]
-    views: tuple[int, int | None]
-    defaults: Mapping[str, Any]
-    deterministic: bool = False
-
-    def build(self, dims: Mapping[str, int], n_outputs: int, params: Mapping[str, Any]) -> Any:
-        """An untrained head over views of `dims` (name -> D) with `n_outputs` classes."""
-        module, function = self.loader.split(":")
-        return getattr(importlib.import_module(module), function)(dims, n_outputs, **params)
-
+from classifiers.fusion_cards import FUSION_CARDS
+from classifiers.library_cards import LIBRARY_CARDS
 
 _DECLARED = (
     HeadCard(
@@ -55,6 +28,7 @@ _DECLARED = (
         family="torch",
         views=(1, None),
         defaults={"width": 256, "dropout": 0.3},
+        parameters=329_477,
     ),
     HeadCard(
         name="concat",
@@ -64,6 +38,7 @@ _DECLARED = (
         family="torch",
         views=(1, None),
         defaults={"width": 128, "dropout": 0.3},
+        parameters=132_613,
     ),
     HeadCard(
         name="cross_attention",
@@ -73,6 +48,7 @@ _DECLARED = (
         family="torch",
         views=(2, 2),
         defaults={"width": 100, "dropout": 0.3},
+        parameters=225_805,
     ),
     HeadCard(
         name="guided_ca",
@@ -82,14 +58,21 @@ _DECLARED = (
         family="torch",
         views=(2, 2),
         defaults={"width": 128, "dropout": 0.3},
+        parameters=263_941,
     ),
 )
 
-HEADS: dict[str, HeadCard] = {card.name: card for card in _DECLARED}
+HEADS: dict[str, HeadCard] = {card.name: card for card in (*_DECLARED, *LIBRARY_CARDS, *FUSION_CARDS)}
 
 
 def head_card(name: str) -> HeadCard:
-    """The declared card of `name`; `UnknownHead` names the known ones."""
+    """The declared card of `name`; `UnknownHead` names the known ones.
+
+    "sklearn:ESTIMATOR" is the card of `sklearn` with that estimator, under that name.
+    """
+    family, colon, estimator = name.partition(":")
+    if family == "sklearn" and colon and estimator:
+        return replace(HEADS["sklearn"], name=name, defaults={"estimator": estimator})
     if name not in HEADS:
         raise UnknownHead(f"There is no head '{name}'; `crisis heads` lists them: {', '.join(HEADS)}.")
     return HEADS[name]

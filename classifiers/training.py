@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
+from classifiers.engine import make_trainer
 from classifiers.errors import HeadError
 from classifiers.inputs import Problem, Views, chunks, standardisation
 from classifiers.layers import TorchHead, one_thread
 from classifiers.metrics import dev_scores
 from classifiers.params import Training
 from classifiers.table import HeadCard
+from classifiers.token_head import TokenHead
+
+PLATEAU_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,47 @@ class Fit:
     best_epoch: int
 
 
-def train(card: HeadCard, head_params: dict[str, Any], training: Training, problem: Problem, seed: int) -> Fit:
-    """Train the head of `card` by AdamW until the dev loss stops falling; restore the best epoch.
+@dataclass(frozen=True)
+class Prepared:
+    """What does not change from seed to seed: mean and scale per view, and `TorchHead.prepare` of all rows."""
+
+    moments: tuple[Views, Views]
+    train: list[Tensor]
+    dev: list[Tensor]
+
+
+def prepare(card: HeadCard, head_params: dict[str, Any], problem: Problem) -> Prepared:
+    """What fits of one head on one problem share, whatever their seeds and their `Training`."""
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        head: TorchHead = card.build(problem.dims, len(problem.classes), head_params)
+        moments = standardisation(problem.train)
+        head.set_standardisation(*moments)
+        return Prepared(moments, _prepared(head, problem.train), _prepared(head, problem.dev))
+
+
+def train(
+    card: HeadCard,
+    head_params: dict[str, Any],
+    training: Training,
+    problem: Problem,
+    seed: int,
+    prepared: Prepared | None = None,
+) -> Fit:
+    """Train the head of `card` until the dev loss stops falling; restore the best epoch.
 
     Initialisation, order of rows and dropout are each drawn from their own generator, all three set by
     `seed`; torch's global generator and number of threads are left as found, and the result depends on
-    neither. Raises `HeadError` when a loss is no longer finite.
+    neither, nor on whether `prepared` was made before. Raises `HeadError` when a loss is no longer finite.
     """
+    prepared = prepared or prepare(card, head_params, problem)
     init_seed, order_seed, dropout_seed = seeds_of(seed)
     with one_thread(), torch.random.fork_rng(devices=[]):
         # the CPU's generator alone: torch.manual_seed would also set those of GPUs, which are not put back
         torch.default_generator.manual_seed(init_seed)
         head: TorchHead = card.build(problem.dims, len(problem.classes), head_params)
-        head.set_standardisation(*standardisation(problem.train))
+        head.set_standardisation(*prepared.moments)
         torch.default_generator.manual_seed(dropout_seed)
-        return _train(head, training, problem, torch.Generator().manual_seed(order_seed))
+        return _train(head, training, problem, prepared, torch.Generator().manual_seed(order_seed))
 
 
 def seeds_of(seed: int) -> list[int]:
@@ -55,16 +83,25 @@ def seeds_of(seed: int) -> list[int]:
     return np.random.SeedSequence(seed).generate_state(3).tolist()
 
 
-def _train(head: TorchHead, training: Training, problem: Problem, order: torch.Generator) -> Fit:
-    inputs, targets = _prepared(head, problem.train), torch.from_numpy(problem.train_targets)
-    dev_inputs = _prepared(head, problem.dev)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=training.lr, weight_decay=training.weight_decay)
+def learning_rate(training: Training, epoch: int, cuts: int) -> float:
+    """The rate of `epoch` (from 1) after `cuts` plateaus."""
+    if training.schedule == "cosine":
+        done = (epoch - 1) / training.max_epochs
+        return training.lr * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
+    return training.lr * 0.1**cuts
+
+
+def _train(head: TorchHead, training: Training, problem: Problem, prepared: Prepared, order: torch.Generator) -> Fit:
+    targets = torch.from_numpy(problem.train_targets)
+    trainer = make_trainer(head, training, prepared.train, targets)
     history: list[dict[str, float]] = []
-    best_loss, best_epoch, best_state = math.inf, 0, {}
+    best_loss, best_epoch, best_state, cuts, last_cut = math.inf, 0, trainer.state(), 0, 0
     for epoch in range(1, training.max_epochs + 1):
-        rows = torch.randperm(len(targets), generator=order)
-        train_loss = _epoch(head, optimiser, inputs, targets, rows.split(training.batch_size))
-        dev_logits = _logits(head, dev_inputs)
+        if training.schedule == "plateau" and epoch - 1 - max(best_epoch, last_cut) >= PLATEAU_EPOCHS:
+            cuts, last_cut = cuts + 1, epoch - 1
+        trainer.lr = learning_rate(training, epoch, cuts)
+        train_loss = trainer.epoch(torch.randperm(len(targets), generator=order))
+        dev_logits = _logits(head, prepared.dev)
         if not (math.isfinite(train_loss) and np.isfinite(dev_logits).all()):
             raise HeadError(
                 f"Training diverged in epoch {epoch} (the loss is not finite); choose a learning rate "
@@ -74,16 +111,18 @@ def _train(head: TorchHead, training: Training, problem: Problem, order: torch.G
         history.append({"epoch": epoch, "train_loss": train_loss, **scores})
         if scores["dev_loss"] < best_loss:
             best_loss, best_epoch = scores["dev_loss"], epoch
-            best_state = copy.deepcopy(head.state_dict())
+            best_state = trainer.state()
         elif epoch - best_epoch >= training.patience:
             break
-    head.load_state_dict(best_state)
+    trainer.restore(best_state)
     head.eval()
     return Fit(head, history, best_epoch)
 
 
 def _prepared(head: TorchHead, views: Views) -> list[Tensor]:
-    """What `head.prepare` makes of all rows, done once for all epochs."""
+    """What `head.prepare` makes of all rows, done once for all epochs; tokens are read batch by batch."""
+    if isinstance(head, TokenHead):
+        return head.streams(views)
     n = len(next(iter(views.values())))
     with torch.no_grad():
         parts = [
@@ -92,28 +131,9 @@ def _prepared(head: TorchHead, views: Views) -> list[Tensor]:
     return [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
 
 
-def _epoch(
-    head: TorchHead,
-    optimiser: torch.optim.Optimizer,
-    inputs: list[Tensor],
-    targets: Tensor,
-    batches: tuple[Tensor, ...],
-) -> float:
-    """One pass over the batches of row numbers; the mean loss per row."""
-    head.train()
-    total = torch.zeros((), dtype=torch.float64)
-    for rows in batches:
-        loss = cross_entropy(head.logits([array[rows] for array in inputs]), targets[rows])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        total += loss.detach() * len(rows)
-    head.eval()
-    return float(total) / len(targets)
-
-
 def _logits(head: TorchHead, inputs: list[Tensor]) -> np.ndarray:
     """What the head says of prepared rows with dropout off, float32 [n, C]."""
+    head.eval()
     with torch.no_grad():
-        parts = [head.logits([array[part] for array in inputs]) for part in chunks(len(inputs[0]))]
+        parts = [head.logits([array[part] for array in inputs]) for part in chunks(len(inputs[0]), head.rows_at_once)]
     return torch.cat(parts).numpy()

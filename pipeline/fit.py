@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import classifiers
+from cache import Status
 from classifiers.params import training_dict
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
@@ -30,7 +32,7 @@ class Fitted:
     evaluation: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        shown = ("task", "setting", "split", "head", "views", "seeds", "left_out", "notes")
+        shown = ("task", "setting", "split", "head", "preset", "views", "seeds", "left_out", "notes")
         return {"run": str(self.run), **{key: self.config[key] for key in shown}, **self.evaluation}
 
     def warnings(self) -> list[str]:
@@ -70,46 +72,133 @@ def choose_sources(
 
 
 def fit_head(
-    posts: Posts, protocol: Protocol, head: str, sources: Sequence[Source], seeds: Sequence[int], runs: Path
+    posts: Posts,
+    protocol: Protocol,
+    head: str,
+    sources: Sequence[Source],
+    seeds: Sequence[int],
+    runs: Path,
+    *,
+    params: Mapping[str, Any] | None = None,
+    workers: int | None = None,
 ) -> Fitted:
     """Train `head` once per seed and fold, evaluate on dev and test, and write the run folder.
 
-    Posts whose features are not usable are left out of training and evaluation, and counted.
+    `params` are those of the head and its trainer, "preset" among them. Posts whose features are not usable
+    are left out of training and evaluation, and counted.
     """
-    wanted = np.flatnonzero(protocol.labels >= 0)
+    (cell,) = fit_matrix(posts, [protocol], [head], sources, seeds, runs, params=params, workers=workers)
+    if isinstance(cell, Exception):
+        raise cell
+    return cell
+
+
+def fit_matrix(
+    posts: Posts,
+    protocols: Sequence[Protocol],
+    heads: Sequence[str],
+    sources: Sequence[Source],
+    seeds: Sequence[int],
+    runs: Path,
+    *,
+    params: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+) -> Iterator[Fitted | classifiers.HeadError]:
+    """Every head on every protocol, each as `fit_head`, with the views read once for all.
+
+    Gives each run as soon as it is whole and written, so that Ctrl-C loses only what is under way; a head
+    that cannot be trained gives its error, and the others go on. `params` go to all heads.
+    """
+    wanted = np.flatnonzero(np.any([protocol.labels >= 0 for protocol in protocols], axis=0))
     views = load_views(posts, sources, wanted)
     place = np.full(len(posts), -1, dtype=np.int64)
     place[wanted] = np.where(views.usable, np.arange(len(wanted)), -1)
-    labels = protocol.labels[wanted]
+    labels = {str(index): protocol.labels[wanted] for index, protocol in enumerate(protocols)}
+    cells = [_Cell(protocol, head, _members(protocol, seeds, place, views)) for protocol in protocols for head in heads]
+    jobs: list[classifiers.Job] = []
+    owners: list[tuple[_Cell, int]] = []
+    for cell in cells:
+        for number, member in enumerate(cell.members):
+            name = str(protocols.index(cell.protocol))
+            jobs.append(_job(cell, member, name, params or {}))
+            owners.append((cell, number))
+    for index, outcome in classifiers.fit_each(jobs, views.arrays, labels, workers):
+        cell, number = owners[index]
+        cell.outcomes[number] = outcome
+        if len(cell.outcomes) == len(cell.members):
+            yield _finished(posts, cell, sources, views, wanted, seeds, runs)
+            cell.outcomes.clear()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One fit of a cell: its seed and fold, and its rows in the loaded arrays per part."""
+
+    seed: int
+    fold: str
+    rows: dict[str, np.ndarray]
+
+
+@dataclass
+class _Cell:
+    """One head on one protocol: all its fits, and the outcomes there are so far."""
+
+    protocol: Protocol
+    head: str
+    members: list[_Member]
+    outcomes: dict[int, Any] = field(default_factory=dict)
+
+
+def _members(protocol: Protocol, seeds: Sequence[int], place: np.ndarray, views: Views) -> list[_Member]:
+    return [_Member(seed, fold.name, _usable(fold, place, views)) for seed in seeds for fold in protocol.folds(seed)]
+
+
+def _job(cell: _Cell, member: _Member, labels: str, params: Mapping[str, Any]) -> classifiers.Job:
+    return classifiers.Job(
+        cell.head,
+        member.rows["train"],
+        member.rows["dev"],
+        len(cell.protocol.task.classes),
+        member.seed,
+        params,
+        labels=labels,
+        answer=tuple(member.rows[part] for part in PARTS),
+    )
+
+
+def _finished(
+    posts: Posts,
+    cell: _Cell,
+    sources: Sequence[Source],
+    views: Views,
+    wanted: np.ndarray,
+    seeds: Sequence[int],
+    runs: Path,
+) -> Fitted | classifiers.HeadError:
+    """The cell's run, evaluated and written; the first error of its fits when there is one."""
+    labels = cell.protocol.labels[wanted]
     predictions: list[Prediction] = []
     fitted: list[tuple[str, Any]] = []
-    last: tuple[Fold, Any] | None = None
-    for seed in seeds:
-        for fold in protocol.folds(seed):
-            rows = _usable(fold, place, views)
-            if last and classifiers.head_card(head).deterministic and _same(last[0], fold):
-                model = last[1]
-            else:
-                model = classifiers.fit(
-                    head, views.arrays, labels, rows["train"], rows["dev"], len(protocol.task.classes), seed
+    for number, member in enumerate(cell.members):
+        outcome = cell.outcomes[number]
+        if isinstance(outcome, classifiers.HeadError):
+            return outcome
+        fitted.append((f"seed-{member.seed}" + (f"-{member.fold}" if member.fold else ""), outcome.fitted))
+        majority = int(np.bincount(labels[member.rows["train"]]).argmax())
+        for part, probabilities in zip(PARTS, outcome.answers, strict=True):
+            predictions.append(
+                Prediction(
+                    seed=member.seed,
+                    fold=member.fold,
+                    part=part,
+                    posts=wanted[member.rows[part]],
+                    labels=labels[member.rows[part]],
+                    probabilities=probabilities,
+                    majority=majority,
                 )
-                last = (fold, model)
-            fitted.append((f"seed-{seed}" + (f"-{fold.name}" if fold.name else ""), model))
-            majority = int(np.bincount(labels[rows["train"]]).argmax())
-            for part in PARTS:
-                predictions.append(
-                    Prediction(
-                        seed=seed,
-                        fold=fold.name,
-                        part=part,
-                        posts=wanted[rows[part]],
-                        labels=labels[rows[part]],
-                        probabilities=model.predict_proba(views.arrays, rows[part]),
-                        majority=majority,
-                    )
-                )
-    config = _config(posts, protocol, head, sources, views, seeds, fitted)
-    evaluation = Evaluation(posts, protocol, predictions)
+            )
+    config = _config(posts, cell, sources, views, labels, seeds, fitted[0][1])
+    evaluation = Evaluation(posts, cell.protocol, predictions)
     folder = write_run(runs, config, evaluation, fitted)
     return Fitted(folder, config, evaluation.summary())
 
@@ -126,21 +215,19 @@ def _usable(fold: Fold, place: np.ndarray, views: Views) -> dict[str, np.ndarray
     return rows
 
 
-def _same(one: Fold, other: Fold) -> bool:
-    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("train", "dev", "test"))
-
-
 def _config(
     posts: Posts,
-    protocol: Protocol,
-    head: str,
+    cell: _Cell,
     sources: Sequence[Source],
     views: Views,
+    labels: np.ndarray,
     seeds: Sequence[int],
-    fitted: Sequence[tuple[str, Any]],
+    model: Any,
 ) -> dict[str, Any]:
     """All that decides the result, as plain JSON values."""
-    model = fitted[0][1]
+    protocol, gone = cell.protocol, views.reasons[(labels >= 0) & ~views.usable]
+    parameters = {**model.params, **training_dict(model.training)}
+    preset = parameters.pop("preset", "fast")
     return {
         "dataset": posts.name,
         "posts": len(posts),
@@ -148,12 +235,13 @@ def _config(
         "classes": list(protocol.task.classes),
         "setting": protocol.setting,
         "split": protocol.split,
-        "head": head,
-        "parameters": {**model.params, **training_dict(model.training)},
+        "head": cell.head,
+        "preset": preset,
+        "parameters": parameters,
         "views": {source.modality: source.label for source in sources},
         "fingerprints": dict(views.fingerprints),
         "seeds": list(seeds),
-        "left_out": dict(views.left_out),
+        "left_out": dict(Counter(Status(int(code)).reason for code in gone)),
         "notes": list(protocol.notes),
     }
 

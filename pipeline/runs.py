@@ -144,7 +144,10 @@ class Evaluation:
 
 
 def write_run(runs: Path, config: Mapping[str, Any], evaluation: Evaluation, fitted: Sequence[tuple[str, Any]]) -> Path:
-    """Write the run's folder under a temporary name and rename it: it is whole or absent. Returns its path."""
+    """Write the run's folder under a temporary name and rename it: it is whole or absent. Returns its path.
+
+    A head that cannot be saved without pickle is left out; its predictions are not.
+    """
     name = "-".join((time.strftime("%Y%m%dT%H%M%S"), config["task"], config["head"], digest_of(config)[:8]))
     runs.mkdir(parents=True, exist_ok=True)
     folder = runs / re.sub(r"[^A-Za-z0-9._-]+", "_", name)
@@ -158,7 +161,8 @@ def write_run(runs: Path, config: Mapping[str, Any], evaluation: Evaluation, fit
         _predictions(evaluation).to_parquet(building / "predictions.parquet", index=False)
         _history(fitted).to_parquet(building / "history.parquet", index=False)
         for label, model in fitted:
-            model.save(building / "heads" / re.sub(r"[^A-Za-z0-9._-]+", "_", label))
+            if model.savable:
+                model.save(building / "heads" / re.sub(r"[^A-Za-z0-9._-]+", "_", label))
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -170,17 +174,21 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _predictions(evaluation: Evaluation) -> Any:
+    """One row per post and fit, with all that the figures are computed from: no dataset is needed to do it again."""
     import pandas
 
     classes = evaluation.protocol.task.classes
     names = np.array(classes, dtype=object)
     ids = np.array(evaluation.posts.ids, dtype=object)
+    events = np.array(evaluation.posts.events, dtype=object)
     frames = []
     for p in evaluation.predictions:
         frame = pandas.DataFrame({"post_id": ids[p.posts], "seed": p.seed, "fold": p.fold, "split": p.part})
         frame["label"], frame["predicted"] = names[p.labels], names[p.predicted]
         for index, name in enumerate(classes):
             frame[f"p({name})"] = p.probabilities[:, index].astype(np.float32)
+        frame["majority"] = names[p.majority]
+        frame["event"], frame["concordant"] = events[p.posts], evaluation.protocol.concordant[p.posts].astype(np.int8)
         frames.append(frame)
     return pandas.concat(frames, ignore_index=True)
 

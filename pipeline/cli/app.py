@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import caches, data, demo, extract, fit, listing
+from pipeline.cli import caches, data, demo, extract, fit, fuse, listing, sweep, zero_shot
 
 app = typer.Typer(
     name="crisis",
@@ -37,6 +37,9 @@ def options(
 
 app.command("extract")(extract.extract)
 app.command("fit-head")(fit.fit_head)
+app.command("sweep")(sweep.sweep)
+app.command("zero-shot")(zero_shot.zero_shot)
+app.command("fuse")(fuse.fuse)
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.add_typer(caches.app, name="cache")

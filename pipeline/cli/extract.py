@@ -47,6 +47,9 @@ def extract(
     overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
     on_error: Annotated[str, typer.Option(help="A bad photo: skip, stop, or blank (a white photo).")] = "skip",
     limit: o.Limit = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="Encode class prompts instead: a task's name or a JSON file of them.")
+    ] = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -81,6 +84,7 @@ def extract(
         cache=cache,
         device=device,
         limit=limit,
+        prompts=prompts,
         settings={
             "precision": precision,
             "cleaner": cleaner,
@@ -115,6 +119,7 @@ def run_extraction(
     limit: int | None,
     settings: dict[str, object],
     options: dict[str, object] | None = None,
+    prompts: str | None = None,
 ) -> Extracted:
     """Open the dataset, load the encoder, extract; cheap checks first, so that a typo costs no model load."""
     from features import card, load
@@ -123,6 +128,7 @@ def run_extraction(
     from pipeline.datasets import open_dataset
     from pipeline.datasets.table import Columns
     from pipeline.log import say
+    from pipeline.prompts import TextTower, prompt_posts
 
     declared = card(model)
     where = "cpu" if declared.extra is None else choose_device(device)
@@ -133,7 +139,10 @@ def run_extraction(
         encoder_flags=_encoder_flags(options or {}),
         **settings,  # type: ignore[arg-type]
     )
-    posts = open_dataset(dataset, data, Columns(*columns), name=name, cache=cache).head(limit)
+    if prompts is None:
+        posts = open_dataset(dataset, data, Columns(*columns), name=name, cache=cache).head(limit)
+    else:
+        posts = prompt_posts(prompts)
     weights = pretrained or declared.pretrained
     said = f", weights {weights}" if weights else ""
     say(f"Model: {model}{said}, {chosen.precision} on {where}; text: {chosen.text}, cleaner {chosen.cleaner}")
@@ -145,6 +154,8 @@ def run_extraction(
         precision=chosen.precision,
         options=options,
     )
+    if prompts is not None:
+        encoder = TextTower(encoder)
     return stage.extract(posts, declared, encoder, cache, chosen, o.command_line())
 
 

@@ -34,6 +34,9 @@ def fit_head(
     test_event: Annotated[str | None, typer.Option(help="Hold out this event only.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST - 10_000, help="The first seed.")] = 0,
+    preset: o.Preset = "fast",
+    workers: o.Workers = None,
+    settings: o.Settings = None,
     dataset: o.Dataset = None,
     data: o.Data = None,
     name: o.Name = None,
@@ -51,6 +54,7 @@ def fit_head(
 ) -> None:
     """Train a head on cached features over several seeds; print and keep how good it is."""
     import classifiers
+    from classifiers.params import split_params
     from pipeline import fit as stage
     from pipeline.datasets import open_dataset
     from pipeline.datasets.table import Columns
@@ -58,7 +62,8 @@ def fit_head(
     from pipeline.splits import choose_protocol
 
     set_quiet(quiet)
-    classifiers.head_card(head)
+    params = o.parameters(preset, settings)
+    split_params(classifiers.head_card(head), params)
     columns = Columns(text_column, image_column, label_column, group_column, event_column, id_column, split_column)
     posts = open_dataset(dataset, data, columns, name=name, cache=cache)
     protocol = choose_protocol(
@@ -72,7 +77,9 @@ def fit_head(
     )
     say(f"Task: {protocol.task.name} ({len(protocol.task.classes)} classes); split: {protocol.split}")
     sources = stage.choose_sources(posts, cache, head, model=model, image=image, text=text)
-    result = stage.fit_head(posts, protocol, head, sources, range(seed, seed + seeds), output)
+    result = stage.fit_head(
+        posts, protocol, head, sources, range(seed, seed + seeds), output, params=params, workers=workers
+    )
     for sentence in result.warnings():
         warn(sentence)
     if json:
@@ -90,7 +97,7 @@ def mean_sd(metric: dict[str, Any], percent: bool = True) -> str:
 def print_result(result: Fitted) -> None:
     config = result.config
     views = " + ".join(config["views"].values())
-    print(f"{config['head']} on {views}")
+    print(f"{config['head']} on {views}, preset {config['preset']}")
     print(f"task {config['task']}, setting {config['setting']}, split {config['split']}, {len(config['seeds'])} seeds")
     rows = [
         [

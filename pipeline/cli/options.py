@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.errors import UsageError
+
 Dataset = Annotated[str | None, typer.Option(help="crisismmd, table or sample; guessed from --data if left out.")]
 Data = Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")]
 Name = Annotated[str | None, typer.Option(help="The dataset's name in the cache, if not the usual one.")]
@@ -23,6 +25,9 @@ KnowledgeColumn = Annotated[str | None, typer.Option(help="Table: the column wit
 Cache = Annotated[Path, typer.Option("--cache", help="The folder of the feature cache.")]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on standard error.")]
+Preset = Annotated[str, typer.Option(help="How to train: fast, or paper as the head's source did.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Fits at a time, one core each; all cores if left out.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A parameter: NAME=VALUE; may be repeated.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N posts.")]
 
 CACHE = Path("artifacts/cache")
@@ -32,6 +37,26 @@ RUNS = Path("artifacts/runs")
 def command_line() -> str:
     """The command as it was typed, for a file's provenance."""
     return shlex.join(["crisis", *sys.argv[1:]])
+
+
+def parameters(preset: str, settings: list[str] | None) -> dict[str, Any]:
+    """What `--preset` and `--set` say, as `classifiers.fit` takes it; lists are written 0.1,1,10."""
+    chosen: dict[str, Any] = {"preset": preset}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals or not name or not value:
+            raise UsageError(f"--set takes NAME=VALUE, such as --set lr=0.001, but was given '{setting}'.")
+        chosen[name.strip().replace("-", "_")] = _value(value)
+    return chosen
+
+
+def _value(text: str) -> Any:
+    if "," in text:
+        return tuple(_value(part) for part in text.split(",") if part)
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip()
 
 
 def print_json(content: dict[str, Any]) -> None:

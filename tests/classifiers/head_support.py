@@ -8,13 +8,18 @@ import numpy as np
 
 from classifiers import HEADS
 
-ALL_HEADS = tuple(HEADS)
-TORCH_HEADS = tuple(name for name, card in HEADS.items() if card.family == "torch")
+ALL_HEADS = tuple(name for name, card in HEADS.items() if card.swept)
+TORCH_HEADS = tuple(name for name in ALL_HEADS if HEADS[name].family == "torch")
 IMAGE, TEXT = "image/projected", "text/projected"
 
 # a few short epochs: enough where only sameness is asked for
 QUICK: dict[str, dict[str, Any]] = {
-    name: {"max_epochs": 3} if name in TORCH_HEADS else {"c_grid": (0.01, 1.0)} for name in ALL_HEADS
+    **{name: {"max_epochs": 3} for name in TORCH_HEADS},
+    "logistic": {"c_grid": (0.01, 1.0)},
+    "knn": {"k_grid": (1, 5)},
+    "prototype": {},
+    "lightgbm": {"rounds": 3, "min_leaf": 5},
+    "sklearn": {"estimator": "decision_tree"},
 }
 
 

@@ -82,7 +82,7 @@ READINGS = {
 }
 
 
-@pytest.mark.parametrize("name", TORCH_HEADS)
+@pytest.mark.parametrize("name", READINGS)
 def test_forward_equals_a_numpy_reading_of_the_equations(name: str) -> None:
     rng = np.random.default_rng(1)
     with torch.random.fork_rng():
@@ -107,7 +107,7 @@ def test_forward_equals_a_numpy_reading_of_the_equations(name: str) -> None:
 
 @pytest.mark.parametrize("name", TORCH_HEADS)
 def test_dropout_acts_in_training_and_not_in_answers(name: str) -> None:
-    head: TorchHead = head_card(name).build(DIMS, CLASSES, {"width": 64, "dropout": 0.5})
+    head: TorchHead = head_card(name).build(DIMS, CLASSES, {**head_card(name).defaults, "dropout": 0.5})
     views = {view: torch.randn(4, dim) for view, dim in DIMS.items()}
     head.train()
     assert not torch.equal(head(views), head(views))

@@ -153,7 +153,8 @@ def test_dev_rows_choose_but_do_not_teach(name: str) -> None:
     for array in shifted.views.values():
         array[POSTS.dev] += 5
     one, two = quick(name), quick(name, shifted)
-    assert [row["train_loss"] for row in one.history] == [row["train_loss"] for row in two.history]
+    losses = [[row["train_loss"] for row in fitted.history if "train_loss" in row] for fitted in (one, two)]
+    assert losses[0] == losses[1]
     assert one.history != two.history
 
 
@@ -245,5 +246,5 @@ def test_a_label_that_train_never_shows_is_never_given_and_counts_as_wrong(name:
     assert kept["dev_macro_f1"] == pytest.approx(
         f1_score(truth, predicted[POSTS.dev], average="macro", zero_division=0)
     )
-    known = probabilities[rest].astype(np.float64)
+    known = probabilities[rest].astype(np.float64).clip(min=np.finfo(np.float32).tiny)
     assert kept["dev_loss"] == pytest.approx(-np.log(known[np.arange(len(rest)), labels[rest]]).mean(), abs=1e-5)

@@ -1,0 +1,137 @@
+"""One pass over the train rows: through a written-out program where there is one, else through autograd."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from classifiers.engine.programs import PROGRAMS, Program
+from classifiers.engine.store import Dense, Store
+from classifiers.engine.updates import make_update
+from classifiers.layers import TorchHead
+from classifiers.params import Training
+
+
+class Trainer(Protocol):
+    """What the loop over epochs needs; both kinds give the same weights to rounding."""
+
+    lr: float
+
+    def epoch(self, order: Tensor) -> float:
+        """One pass over the rows in `order` (int64 [n]); the mean loss per row, dropout on."""
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the trained tensors."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Give the head these tensors, laid out as its layers declare them."""
+
+
+def make_trainer(head: TorchHead, training: Training, inputs: list[Tensor], targets: Tensor) -> Trainer:
+    """The fastest trainer there is for `head` on prepared `inputs` and `targets` int64 [n]."""
+    kind = WrittenTrainer if type(head) in PROGRAMS else AutogradTrainer
+    return kind(head, training, inputs, targets)
+
+
+class AutogradTrainer:
+    """Any head, by autograd and torch's optimisers."""
+
+    def __init__(self, head: TorchHead, training: Training, inputs: list[Tensor], targets: Tensor) -> None:
+        self._head, self._inputs, self._targets = head, inputs, targets
+        self._batch = training.batch_size
+        if training.optimiser == "adamw":
+            self._optimiser: torch.optim.Optimizer = torch.optim.AdamW(
+                head.parameters(), lr=training.lr, weight_decay=training.weight_decay
+            )
+        else:
+            self._optimiser = torch.optim.SGD(
+                head.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
+            )
+
+    @property
+    def lr(self) -> float:
+        return float(self._optimiser.param_groups[0]["lr"])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._optimiser.param_groups[0]["lr"] = value
+
+    def epoch(self, order: Tensor) -> float:
+        self._head.train()
+        total = torch.zeros((), dtype=torch.float64)
+        for rows in order.split(self._batch):
+            loss = cross_entropy(self._head.logits([array[rows] for array in self._inputs]), self._targets[rows])
+            self._optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self._optimiser.step()
+            total += loss.detach() * len(rows)
+        self._head.eval()
+        return float(total) / len(order)
+
+    def state(self) -> dict[str, Tensor]:
+        return {name: tensor.clone() for name, tensor in self._head.state_dict().items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self._head.load_state_dict(state)
+
+
+class WrittenTrainer:
+    """A head with a program: no graph, no copies, every buffer made once."""
+
+    def __init__(self, head: TorchHead, training: Training, inputs: list[Tensor], targets: Tensor) -> None:
+        self._head, self._inputs, self._targets = head, inputs, targets
+        self._batch = training.batch_size
+        self._store = Store(head)
+        self._update = make_update(training, self._store)
+        dtype = self._store.values.dtype
+        self._one_hot = one_hot(targets, int(targets.max()) + 1).to(dtype)
+        n = len(targets)
+        sizes = {min(self._batch, n), n % self._batch or min(self._batch, n)}
+        self._programs = {size: self._program(size) for size in sizes}
+        self._gathered = {size: [view.new_empty(size, view.shape[1]) for view in inputs] for size in sizes}
+
+    @property
+    def lr(self) -> float:
+        return self._update.lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._update.lr = value
+
+    @torch.no_grad()
+    def epoch(self, order: Tensor) -> float:
+        chosen = torch.empty(len(order), 1, dtype=self._one_hot.dtype)
+        answers, truth = self._targets[order].unsqueeze(1), self._one_hot[order]
+        parts = zip(*(part.split(self._batch) for part in (order, answers, truth, chosen)), strict=True)
+        for rows, answer, wanted, log_probability in parts:
+            size = len(rows)
+            program, gathered = self._programs[size], self._gathered[size]
+            for view, place in zip(self._inputs, gathered, strict=True):
+                torch.index_select(view, 0, rows, out=place)
+            logs = torch.log_softmax(program.forward(gathered), dim=1)
+            torch.gather(logs, 1, answer, out=log_probability)
+            # the gradient of the mean cross-entropy: (softmax - one-hot) / B
+            program.backward(logs.exp_().sub_(wanted).div_(size))
+            self._update.finish()
+        return -float(chosen.sum(dtype=torch.float64)) / len(order)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"values": self._store.values.clone()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self._store.values.copy_(state["values"])
+        for parameter in self._head.parameters():
+            # as a freshly loaded head lies in memory, so that both give the same last bits
+            parameter.data = parameter.data.contiguous().clone()
+
+    def _program(self, size: int) -> Program:
+        dtype = self._store.values.dtype
+        program: Program = PROGRAMS[type(self._head)](
+            self._head,
+            lambda name: Dense(self._store, name, self._update, size),
+            lambda columns: torch.empty(size, columns, dtype=dtype),
+        )
+        return program

@@ -1,0 +1,35 @@
+"""`crisis fuse`: decision fusion of finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options as o
+
+
+def fuse(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders, such as a text and an image run.")],
+    rule: Annotated[str, typer.Option(help="mean (also called score fusion), max, or, and.")] = "mean",
+    positive: Annotated[
+        str | None, typer.Option(help="For or/and: the positive class; informative in that task.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The folder that run folders go to.")] = o.RUNS,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Put the stored predictions of runs together by a rule; nothing is trained. The outcome is a run itself."""
+    from pipeline.cli.fit import print_result
+    from pipeline.fuse import fuse_runs
+    from pipeline.log import set_quiet, warn
+
+    set_quiet(quiet)
+    result = fuse_runs(runs, rule, positive, output)
+    for sentence in result.warnings():
+        warn(sentence)
+    if json:
+        o.print_json(result.as_json())
+    else:
+        print_result(result)

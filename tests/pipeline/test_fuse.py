@@ -1,0 +1,164 @@
+"""Fusing stored predictions equals fusing by hand, and only what belongs together is fused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from pipeline.__main__ import main
+from pipeline.datasets.posts import Posts
+from pipeline.errors import DataError, UsageError
+from pipeline.extract import Options, extract
+from pipeline.fit import choose_sources, fit_head
+from pipeline.fuse import fuse_runs
+from pipeline.splits import choose_protocol
+from tests.pipeline.support import Counting, classic_card, make_posts
+
+KEYS = ["seed", "fold", "split", "post_id"]
+ANSWERS = ["p(a)", "p(b)"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Posts, Path]:
+    folder = tmp_path_factory.mktemp("fuse")
+    posts = make_posts(folder / "data", count=160, photos=30)
+    rng = np.random.default_rng(0)
+    # some labels are noise, so that the two modalities' heads err in different places
+    labels = [str(rng.choice(["a", "b"])) if rng.random() < 0.6 else one for one in posts.labels["label"]["pair"]]
+    posts = replace(posts, labels={"label": {"pair": labels}})
+    extract(posts, classic_card(), Counting(), folder / "cache", Options(), "crisis extract")
+    return posts, folder
+
+
+def run(made: tuple[Posts, Path], modality: str, seeds: int = 2, **flags: object) -> Path:
+    posts, folder = made
+    chosen = {"image": None, "text": None, modality: "classic"}
+    head = {"text": "prototype", "image": "logistic"}[modality]
+    sources = choose_sources(posts, folder / "cache", head, model=None, **chosen)
+    return fit_head(posts, choose_protocol(posts, **flags), head, sources, range(seeds), folder / "runs").run
+
+
+@pytest.fixture(scope="module")
+def runs(made: tuple[Posts, Path]) -> tuple[Path, Path]:
+    return run(made, "text"), run(made, "image")
+
+
+def read(folder: Path) -> pandas.DataFrame:
+    return pandas.read_parquet(folder / "predictions.parquet").set_index(KEYS).sort_index()
+
+
+@pytest.mark.parametrize("rule", ["mean", "max", "or", "and"])
+def test_fused_figures_are_those_of_the_rule_by_hand(rule: str, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    positive = "b" if rule in ("or", "and") else None
+    result = fuse_runs(runs, rule, positive, tmp_path)
+    text, image, fused = (read(folder) for folder in (*runs, result.run))
+    t, i = text[ANSWERS].to_numpy(), image[ANSWERS].to_numpy()
+    expected = {
+        "mean": ((t + i) / 2).argmax(axis=1),
+        "max": np.maximum(t, i).argmax(axis=1),
+        "or": np.maximum(t.argmax(axis=1), i.argmax(axis=1)),
+        "and": np.minimum(t.argmax(axis=1), i.argmax(axis=1)),
+    }[rule]
+    names = np.array(["a", "b"])[expected]
+    np.testing.assert_array_equal(fused["predicted"].to_numpy(), names)
+    assert (text["predicted"] != image["predicted"]).any()
+    for part in ("dev", "test"):
+        for place, seed in enumerate((0, 1)):
+            held = (fused.index.get_level_values("split") == part) & (fused.index.get_level_values("seed") == seed)
+            truth, found = text["label"][held], result.evaluation[part]
+            assert found["accuracy"]["values"][place] == pytest.approx(accuracy_score(truth, names[held]))
+            assert found["macro_f1"]["values"][place] == pytest.approx(f1_score(truth, names[held], average="macro"))
+
+
+def test_a_fused_run_has_the_form_of_a_run_and_can_be_fused_again(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    fused = fuse_runs(runs, "mean", None, tmp_path).run
+    config = json.loads((fused / "config.json").read_text())
+    single = json.loads((runs[0] / "config.json").read_text())
+    assert set(single) <= set(config)
+    assert config["head"] == "decision_mean"
+    assert [one["run"] for one in config["fused"]] == [folder.name for folder in runs]
+    metrics, own = (json.loads((folder / "metrics.json").read_text()) for folder in (fused, runs[0]))
+    assert metrics["summary"]["test"]["majority_macro_f1"] == own["summary"]["test"]["majority_macro_f1"]
+    assert set(metrics["test"]["subsets"]) == set(own["test"]["subsets"])
+    assert list(read(fused).columns) == list(read(runs[0]).columns)
+    again = fuse_runs([fused, runs[0], runs[1]], "mean", None, tmp_path).run
+    np.testing.assert_allclose(read(again)[ANSWERS], read(fused)[ANSWERS], atol=1e-6)
+
+
+def test_folds_are_fused_each_with_its_own(made: tuple[Posts, Path], tmp_path: Path) -> None:
+    pair = run(made, "text", 1, split="event"), run(made, "image", 1, split="event")
+    result = fuse_runs(pair, "mean", None, tmp_path)
+    assert set(result.evaluation["test"]["events"]) == {"one", "two", "three"}
+    expected = (read(pair[0])[ANSWERS] + read(pair[1])[ANSWERS]) / 2
+    np.testing.assert_allclose(read(result.run)[ANSWERS], expected, atol=1e-6)
+
+
+def spoiled(folder: Path, to: Path, change: str) -> Path:
+    shutil.copytree(folder, to)
+    frame = pandas.read_parquet(to / "predictions.parquet")
+    if change == "fewer posts":
+        gone = frame["post_id"].unique()[:3]
+        frame = frame[~frame["post_id"].isin(gone)].sample(frac=1, random_state=0)
+    elif change == "labels":
+        frame.loc[0, "label"] = "b" if frame.loc[0, "label"] == "a" else "a"
+    else:
+        frame["post_id"] += "x"
+    frame.to_parquet(to / "predictions.parquet", index=False)
+    return to
+
+
+def test_posts_are_paired_by_id_and_those_of_one_run_only_are_counted(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    fewer = spoiled(runs[1], tmp_path / "fewer", "fewer posts")
+    result = fuse_runs([runs[0], fewer], "mean", None, tmp_path)
+    assert result.config["left_out"] == {"not in every run": 3}
+    whole = read(fuse_runs(runs, "mean", None, tmp_path).run)
+    fused = read(result.run)
+    np.testing.assert_array_equal(fused[ANSWERS], whole.loc[fused.index][ANSWERS])
+    assert whole.index.get_level_values("post_id").nunique() - fused.index.get_level_values("post_id").nunique() == 3
+
+
+def test_runs_that_do_not_belong_together_are_refused(
+    made: tuple[Posts, Path], runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="differ in their seeds"):
+        fuse_runs([runs[0], run(made, "image", 1)], "mean", None, tmp_path)
+    with pytest.raises(UsageError, match="differ in their setting"):
+        fuse_runs([runs[0], run(made, "image", 2, split="event")], "mean", None, tmp_path)
+    with pytest.raises(DataError, match="under other labels"):
+        fuse_runs([runs[0], spoiled(runs[1], tmp_path / "labels", "labels")], "mean", None, tmp_path)
+    with pytest.raises(UsageError, match="no post in common"):
+        fuse_runs([runs[0], spoiled(runs[1], tmp_path / "ids", "ids")], "mean", None, tmp_path)
+    with pytest.raises(UsageError, match="two run folders"):
+        fuse_runs(runs[:1], "mean", None, tmp_path)
+    with pytest.raises(DataError, match="holds no whole run"):
+        fuse_runs([runs[0], tmp_path], "mean", None, tmp_path)
+    with pytest.raises(UsageError, match="name it with --positive"):
+        fuse_runs(runs, "or", None, tmp_path)
+    with pytest.raises(UsageError, match="no rule 'vote'"):
+        fuse_runs(runs, "vote", None, tmp_path)
+
+
+def test_the_command_prints_one_object_or_one_sentence(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invoke(*arguments: object) -> int:
+        monkeypatch.setattr("sys.argv", ["crisis", "fuse", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    assert invoke(*runs, "--rule", "max", "--output", tmp_path, "--json", "-q") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["head"] == "decision_max"
+    assert Path(shown["run"]).parent == tmp_path.resolve()
+    assert invoke(*runs, "--rule", "vote", "--output", tmp_path) == 2
+    assert "There is no rule 'vote'; choose one of mean, max, or, and." in capsys.readouterr().err
