@@ -77,8 +77,9 @@ def test_views_are_lavis_own_features_whatever_the_company(tmp_path: Path) -> No
 
 
 def test_base_does_not_need_what_lavis_forbids() -> None:
-    import features
     import transformers
+
+    import features
 
     assert transformers.__version__.startswith("4.2")
     assert features.CARDS["blip2_lavis"].extra == "lavis"
