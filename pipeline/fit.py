@@ -59,7 +59,7 @@ def choose_sources(
         from features import card
 
         modalities = card(model.partition(":")[0].partition("@")[0]).modalities
-        image = image or (model if "image" in modalities else None)
+        image = image or (model if {"image", "joint"} & set(modalities) else None)
         text = text or (model if "text" in modalities else None)
     if image is None and text is None:
         chosen = default_models(posts, cache, ("image", "text"))

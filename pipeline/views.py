@@ -54,13 +54,19 @@ def find_sources(posts: Posts, cache: Path, image: str | None, text: str | None)
     Raises `UsageError` with the command to run when a model has no features of this dataset.
     """
     wanted = (("image", image), ("text", text))
-    return [_find(posts, cache, modality, spec) for modality, spec in wanted if spec is not None]
+    sources = [_find(posts, cache, modality, spec) for modality, spec in wanted if spec is not None]
+    if len({source.modality for source in sources}) < len(sources):
+        raise UsageError("Only one of --image and --text can name a joint view; leave the other one out.")
+    return sources
 
 
 def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:
     name, _, view = spec.partition(":")
     model, _, mark = name.partition("@")
     declared = card(model)
+    if view.startswith("joint/") or (modality not in declared.modalities and "joint" in declared.modalities):
+        # what an encoder says of photo and text together may stand in the place of either
+        modality = "joint"
     if modality not in declared.modalities:
         raise UsageError(
             f"The model '{model}' has no {modality} features (it reads {' and '.join(declared.modalities)})."
@@ -75,6 +81,8 @@ def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:
     if len(files) > 1:
         known = ", ".join(path.stem for path in files)
         raise UsageError(f"There are several '{model}' caches of '{posts.name}': {known}; name one of them.")
+    if not view and modality not in declared.default_views:
+        raise UsageError(f"The model '{model}' writes captions; encode them with --text caption:{model} first.")
     return Source(modality, model, view or declared.default_views[modality], files[0])
 
 

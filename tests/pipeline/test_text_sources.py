@@ -19,7 +19,7 @@ from pipeline.datasets.table import Columns, read_posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extract import Extracted, Options, extract
 from pipeline.texts import text_source
-from pipeline.views import Source, load_views
+from pipeline.views import Source, find_sources, load_views
 from tests.pipeline.support import classic_card, make_posts
 
 
@@ -157,6 +157,22 @@ def test_changed_caption_recomputes_its_row_and_training_refuses_until_then(tmp_
         load_views(changed, [source], np.arange(6))
     _, heard = listen(changed, tmp_path / "cache", text="caption:describer")
     assert len(heard) == 1
+
+
+def test_joint_view_stands_in_the_place_of_one_modality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joint = replace(card("describer", "joint"), default_views={"joint": "joint/truncated"})
+    monkeypatch.setitem(CARDS, "describer", joint)
+    posts = make_posts(tmp_path / "data", count=6, photos=3)
+    describe(posts, tmp_path / "cache")
+    listen(posts, tmp_path / "cache")
+    sources = find_sources(posts, tmp_path / "cache", "describer", "classic")
+    views = load_views(posts, sources, np.arange(6))
+    assert {name: array.shape for name, array in views.arrays.items()} == {"joint": (6, 1), "text": (6, 1024)}
+    with pytest.raises(UsageError, match="Only one of"):
+        find_sources(posts, tmp_path / "cache", "describer", "describer")
+    monkeypatch.setitem(CARDS, "describer", card("describer", "joint"))
+    with pytest.raises(UsageError, match="--text caption:describer"):
+        find_sources(posts, tmp_path / "cache", "describer", None)
 
 
 @pytest.mark.parametrize(
