@@ -74,7 +74,7 @@ def test_each_distinct_pair_is_encoded_once_and_each_photo_prepared_once_per_bat
     encoder = Describer()
     result = describe(posts, tmp_path / "cache", encoder, batch_size=64)
     distinct = set(zip(posts.images, posts.texts, strict=True))
-    assert (len(encoder.pairs), result.encoded) == (len(distinct), {"joint": len(distinct)})
+    assert (len(encoder.pairs), result.encoded) == (len(distinct), {"image": 0, "text": 0, "joint": len(distinct)})
     assert encoder.prepared == len(set(posts.images))
     with FeatureFile.open(result.file) as file:
         said = file.captions("describer").to_list()
