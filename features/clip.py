@@ -39,6 +39,8 @@ def _model_name(pretrained: str, revision: str | None) -> tuple[str, str | None]
     if pretrained.startswith(("hf-hub:", "local-dir:")):
         return pretrained + (f"@{revision}" if revision else ""), None
     if pretrained.count("/") == 1:
+        if revision:
+            raise FeatureError(f"'{pretrained}' takes no --revision; name the weights as hf-hub:ORG/NAME instead.")
         name, tag = pretrained.split("/")
         return name, tag
     check_path(pretrained)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownChoice, UnknownOption
-from features.weights import settle_hub
+from features.weights import is_local, settle_hub
 
 SCORER = "ViT-B-32/laion2b_s34b_b79k"
 """The CLIP model that chooses among a captioner's candidates unless told otherwise."""
@@ -195,6 +195,8 @@ def load(
     for option in chosen.keys() - card.options.keys():
         known = f"it has {', '.join(card.options)}" if card.options else "it has none"
         raise UnknownOption(f"The model '{card.name}' has no option '{option}'; {known}.")
+    if pretrained and revision and is_local(pretrained):
+        raise FeatureError(f"The folder '{pretrained}' has no revisions; leave out --revision.")
     settle_hub(pretrained or card.pretrained)
     module, function = card.loader.split(":")
     arguments: dict[str, Any] = {

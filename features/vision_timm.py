@@ -17,7 +17,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
 
     name = f"local-dir:{pretrained}" if is_local(pretrained) else pretrained
     if revision:
-        name = f"hf-hub:timm/{pretrained}@{revision}"
+        name = f"{pretrained if pretrained.startswith('hf-hub:') else f'hf-hub:timm/{pretrained}'}@{revision}"
     model = loading("timm", pretrained, lambda: timm.create_model(name, pretrained=True, num_classes=0))
     identity = describe(pretrained, revision)
     return TimmEncoder(model.eval().to(device, torch_dtype(precision)), identity, tokens)

@@ -260,3 +260,10 @@ def test_unknown_names_are_one_sentence() -> None:
         features.card("blip3")
     with pytest.raises(FeatureError, match="precision"):
         load(CARDS["classic"], precision="fp8")
+
+
+def test_revision_that_nothing_would_follow_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FeatureError, match="takes no --revision"):
+        load(CARDS["clip"], pretrained="ViT-B-32/openai", revision="abc")
+    with pytest.raises(FeatureError, match="has no revisions"):
+        load(CARDS["bert"], pretrained=str(tmp_path), revision="abc")
