@@ -1,4 +1,4 @@
-"""How fast heads train: `python -m benchmarks.train [--items abdet] [--turns 5] [--seeds 10] [--epochs 50]`.
+"""How fast heads train: `python -m benchmarks.train [--items adet] [--turns 5] [--seeds 10] [--epochs 50]`.
 
 CrisisMMD-sized planted views (9,599 train, 1,573 dev and 1,534 test posts, 2 x 512 features, two classes). The
 competitors take turns, every figure is the median over the turns, and the machine's own fp32 matrix product is
@@ -8,6 +8,7 @@ measured in the same run. Item (c), the logistic path, is `benchmarks.logistic`.
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import resource
 import statistics
@@ -15,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import numpy as np
 from benchmarks import rivals
 from classifiers import HEADS, Job, fit_each
 from classifiers.fitting import FittedHead
+from classifiers.many import cores
 from classifiers.metrics import accuracy
 
 TRAIN, DEV, TEST, DIM = 9599, 1573, 1534, 512
@@ -61,26 +65,33 @@ def gemm_peak(threads: int) -> float:
     return 2 * 1024**3 / best / 1e9
 
 
-def take_turns(turns: int, competitors: dict[str, Callable[[], Any]]) -> dict[str, tuple[float, Any]]:
-    """Median seconds of each, run in alternation, and what its last run gave."""
-    seconds: dict[str, list[float]] = {name: [] for name in competitors}
-    given: dict[str, Any] = {}
-    for _ in range(turns):
-        for name, run in competitors.items():
-            started = time.perf_counter()
-            given[name] = run()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: (statistics.median(taken), given[name]) for name, taken in seconds.items()}
+@dataclass(frozen=True)
+class Lap:
+    """One competitor's fits in one turn: wall seconds of all, their epochs, accuracies on test, best dev losses."""
+
+    seconds: float
+    epochs: int
+    right: list[float]
+    dev_losses: list[float]
+    in_fits: float = 0.0
+
+    @property
+    def per_fit(self) -> float:
+        """Wall seconds a fit; several cores share it among them."""
+        return self.seconds / len(self.right)
+
+    @property
+    def per_epoch(self) -> float:
+        return self.seconds / self.epochs
 
 
 def ours(
-    views: dict[str, np.ndarray], labels: np.ndarray, seeds: int, head: str = "guided_ca", **params: Any
-) -> tuple[list[FittedHead], float]:
-    """All seeds of one head and their mean test accuracy."""
-    jobs = [
-        Job(head, ROWS["train"], ROWS["dev"], int(labels.max()) + 1, seed, params, answer=(ROWS["test"],))
-        for seed in range(seeds)
-    ]
+    views: dict[str, np.ndarray], labels: np.ndarray, seeds: Iterable[int], head: str = "guided_ca", **params: Any
+) -> tuple[list[FittedHead], Lap]:
+    """All seeds of one head."""
+    started = time.perf_counter()
+    n_classes = int(labels.max()) + 1
+    jobs = [Job(head, ROWS["train"], ROWS["dev"], n_classes, seed, params, answer=(ROWS["test"],)) for seed in seeds]
     fitted, right = [], []
     for _, outcome in fit_each(jobs, views, labels):
         if isinstance(outcome, Exception):
@@ -88,62 +99,90 @@ def ours(
         fitted.append(outcome.fitted)
         _note_memory()
         right.append(accuracy(labels[ROWS["test"]], outcome.answers[0].argmax(axis=1)))
-    return fitted, float(np.mean(right))
+    epochs, in_fits = sum(len(one.history) for one in fitted), sum(one.seconds for one in fitted)
+    losses = [one.history[one.best_epoch - 1].get("dev_loss", math.nan) for one in fitted]
+    return fitted, Lap(time.perf_counter() - started, epochs, right, losses, in_fits)
 
 
 def item_a(turns: int, seeds: int) -> None:
-    """Ten seeds of guided_ca under `paper`, full fits with evaluation and early stopping."""
+    """guided_ca under `paper`, full fits with evaluation and early stopping, and (b) `fast` beside the same loop.
+
+    Every turn has seeds of its own, together `seeds` or more: ours trains one for each core, the others one.
+    """
     views, labels = planted(2)
+    each = max(cores(), -(-seeds // turns))
+    ours(views, labels, range(each), max_epochs=1)  # the process that workers are forked from has started
     for width in (128, 512):
         for momentum in (0.0, 0.9):
-            changes = {"preset": "paper", "width": width, "momentum": momentum, "max_epochs": rivals.EPOCHS}
-            competitors = {
-                "ours": lambda changes=changes: ours(views, labels, seeds, **changes),
-                "sources' loop": lambda w=width, m=momentum: rivals.loop(views, labels, ROWS, seeds, w, m),
+            paper = {"preset": "paper", "width": width, "momentum": momentum, "max_epochs": rivals.EPOCHS}
+            race: dict[str, Callable[[int], Lap]] = {
+                "ours": lambda turn, p=paper: ours(views, labels, range(turn * each, (turn + 1) * each), **p)[1],
+                "sources' loop": lambda turn, w=width, m=momentum: _lap(rivals.loop, views, labels, turn, w, m),
             }
-            if width == 128 and momentum == 0.0:
-                competitors["scikit-learn MLP"] = lambda w=width: rivals.sklearn_mlp(views, labels, ROWS, seeds, w)
-                if rivals.has_skorch():
-                    competitors["skorch"] = lambda w=width, m=momentum: rivals.skorch_net(
-                        views, labels, ROWS, seeds, w, m
-                    )
-            peak = gemm_peak(1)
-            found = take_turns(turns, competitors)
-            seconds, (fitted, right) = found.pop("ours")
-            epochs = sum(len(head.history) for head in fitted)
-            # four products forward and four back per epoch over train, four forward over dev
-            done = epochs * (8 * TRAIN + 4 * DEV) * 2 * DIM * width
-            rate = done / sum(head.seconds for head in fitted) / 1e9
-            print(
-                f"(a) K={width} momentum={momentum}: ours {seconds:.1f} s, {epochs} epochs, accuracy {right:.4f}, "
-                f"{rate:.0f} GFLOP/s per core of {peak:.0f} ({100 * rate / peak:.0f} %)"
-            )
-            for name, (taken, (their_epochs, their_right)) in found.items():
-                print(
-                    f"    {name}: {taken:.1f} s, {their_epochs} epochs, accuracy {their_right:.4f}: "
-                    f"{taken / seconds:.2f}x in all, {taken / their_epochs / (seconds / epochs):.2f}x per epoch"
+            if momentum == 0.0:
+                race["fast"] = lambda turn, w=width: ours(
+                    views, labels, range(turn * each, (turn + 1) * each), width=w
+                )[1]
+            elif width == 128:
+                race["scikit-learn MLP"] = lambda turn, w=width, m=momentum: _lap(
+                    rivals.sklearn_mlp, views, labels, turn, w, m
                 )
+                if rivals.has_skorch():
+                    race["skorch"] = lambda turn, w=width, m=momentum: _lap(
+                        rivals.skorch_net, views, labels, turn, w, m
+                    )
+            peaks, laps = [], {name: [] for name in race}
+            for turn in range(turns):
+                peaks.append(gemm_peak(cores()) / cores())
+                for name, run in race.items():
+                    laps[name].append(run(turn))
+            _print_race(f"K={width} momentum={momentum}", laps, statistics.median(peaks), width)
 
 
-def item_b(turns: int, seeds: int) -> None:
-    """`fast` against the sources' loop, to the loop's own best dev loss."""
-    views, labels = planted(2)
-    for width in (128, 512):
-        found = take_turns(
-            turns,
-            {
-                "ours": lambda w=width: ours(views, labels, seeds, width=w),
-                "loop": lambda w=width: rivals.loop(views, labels, ROWS, seeds, w, 0.0),
-                "paper": lambda w=width: ours(views, labels, seeds, width=w, preset="paper", max_epochs=rivals.EPOCHS),
-            },
+def _lap(rival: Callable[..., tuple[int, list[float], list[float]]], *what: Any) -> Lap:
+    """One fit of a rival, the turn being its seed."""
+    views, labels, turn, *settings = what
+    started = time.perf_counter()
+    epochs, right, losses = rival(views, labels, ROWS, [turn], *settings)
+    return Lap(time.perf_counter() - started, epochs, right, losses)
+
+
+def _print_race(title: str, laps: dict[str, list[Lap]], peak: float, width: int) -> None:
+    """The medians over the turns; ratios are within a turn."""
+    mine = laps.pop("ours")
+    # four products forward and four back per epoch over train, four forward over dev
+    products = (8 * TRAIN + 4 * DEV) * 2 * DIM * width
+    rate = statistics.median(lap.epochs * products / lap.in_fits for lap in mine) / 1e9
+    print(f"(a) {title}: ours {_said(mine)}; {rate:.0f} GFLOP/s a core of {peak:.0f} ({100 * rate / peak:.0f} %)")
+    fast = laps.pop("fast", None)
+    for name, theirs in laps.items():
+        whole = _ratio(theirs, mine, lambda lap: lap.per_fit)
+        print(f"    {name} {_said(theirs)}: {whole} a fit, {_ratio(theirs, mine, lambda lap: lap.per_epoch)} an epoch")
+    if fast is not None:
+        loop = laps["sources' loop"]
+        lower = sum(
+            loss <= min(lap.dev_losses) for lap, other in zip(loop, fast, strict=True) for loss in other.dev_losses
         )
-        fast, paper = (_dev_losses(found[name][1][0]) for name in ("ours", "paper"))
+        count = sum(len(lap.dev_losses) for lap in fast)
         print(
-            f"(b) K={width}: fast {found['ours'][0]:.1f} s, loop {found['loop'][0]:.1f} s: "
-            f"{found['loop'][0] / found['ours'][0]:.1f}x; dev loss fast {np.mean(fast):.4f} ± {np.std(fast):.4f}, "
-            f"paper {np.mean(paper):.4f} ± {np.std(paper):.4f}; test accuracy {found['ours'][1][1]:.4f} "
-            f"against {found['loop'][1][1]:.4f}"
+            f"(b) {title}: fast {_said(fast)}: {_ratio(loop, fast, lambda lap: lap.per_fit)} the loop's speed; "
+            f"{lower} of {count} fits end at or below the dev loss of their turn's loop",
+            flush=True,
         )
+
+
+def _said(laps: list[Lap]) -> str:
+    right, losses = ([one for lap in laps for one in getattr(lap, name)] for name in ("right", "dev_losses"))
+    seconds, epochs = statistics.median(lap.per_fit for lap in laps), sum(lap.epochs for lap in laps) / len(right)
+    return (
+        f"{seconds:.2f} s a fit, {epochs:.0f} epochs, accuracy {np.mean(right):.4f} ± {np.std(right):.4f}, "
+        f"dev loss {np.mean(losses):.4f}"
+    )
+
+
+def _ratio(theirs: list[Lap], mine: list[Lap], of: Callable[[Lap], float]) -> str:
+    ratios = [of(their) / of(own) for their, own in zip(theirs, mine, strict=True)]
+    return f"{statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def item_d(turns: int, seeds: int) -> None:
@@ -188,7 +227,7 @@ def _matrix(
     started, total = time.perf_counter(), 0
     for head in heads:
         before = time.perf_counter()
-        fitted = [one for views, labels in problems.values() for one in ours(views, labels, seeds, head)[0]]
+        fitted = [one for views, labels in problems.values() for one in ours(views, labels, range(seeds), head)[0]]
         total += len(fitted)
         in_fits, epochs = sum(one.seconds for one in fitted), sum(len(one.history) for one in fitted)
         print(
@@ -219,18 +258,12 @@ def item_e(turns: int, seeds: int) -> None:
     commands = {"fit-head": first, "import torch": ["-c", "import torch"], "--help": ["-m", "pipeline", "--help"]}
     extract = ["-m", "pipeline", "extract", "--model", "classic", "--dataset", "sample", "--quiet"]
     subprocess.run([sys.executable, *extract], check=False, capture_output=True)
-    found = take_turns(
-        turns,
-        {
-            name: lambda words=words: subprocess.run([sys.executable, *words], check=True, capture_output=True)
-            for name, words in commands.items()
-        },
-    )
-    print("(e) " + ", ".join(f"{name} {seconds:.2f} s" for name, (seconds, _) in found.items()))
-
-
-def _dev_losses(fitted: list[FittedHead]) -> list[float]:
-    return [head.history[head.best_epoch - 1]["dev_loss"] for head in fitted]
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(turns):
+        for name, words in commands.items():
+            run = partial(subprocess.run, [sys.executable, *words], check=True, capture_output=True)
+            seconds[name].append(_seconds(run))
+    print("(e) " + ", ".join(f"{name} {statistics.median(taken):.2f} s" for name, taken in seconds.items()))
 
 
 def _seconds(run: Callable[[], Any]) -> float:
@@ -243,14 +276,16 @@ def main() -> None:
     """Print the asked-for items; `t` takes longer than all the others and must be asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--items", default="abde", help="parts of the table; t, token heads on token views, takes longest"
+        "--items",
+        default="ade",
+        help="parts of the table, b comes with a; t, token heads on token views, takes longest",
     )
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=50, help="of `paper` and its rivals; fewer for a quick look")
     given = parser.parse_args()
     rivals.EPOCHS = given.epochs
-    for name, item in (("a", item_a), ("b", item_b), ("d", item_d), ("e", item_e), ("t", item_t)):
+    for name, item in (("a", item_a), ("d", item_d), ("e", item_e), ("t", item_t)):
         if name in given.items:
             item(given.turns, given.seeds)
 

@@ -28,7 +28,7 @@ class TorchHead(nn.Module):
     `rows_at_once` posts at a time.
     """
 
-    rows_at_once = 4096
+    rows_at_once = 256
 
     def __init__(self, dims: Mapping[str, int]) -> None:
         super().__init__()

@@ -43,6 +43,6 @@ LIBRARY_CARDS = (
         loader="classifiers.sklearn_head:SklearnHead",
         family="library",
         views=(1, None),
-        defaults={"estimator": "random_forest"},
+        defaults={"estimator": "extra_trees"},
     ),
 )

@@ -18,8 +18,9 @@ from classifiers.fitting import FittedHead, Fitter, Job, Outcome
 from classifiers.shared import FileRows, Place, laid_out
 from classifiers.table import head_card
 
-# below this many numbers read per epoch, all jobs together, workers take longer to start than they save
-_WORTH_WORKERS = 3e7
+# below this many numbers read per epoch, all jobs together, workers take longer to start than they save (2 s the first
+# time); two jobs of CrisisMMD's size are above it
+_WORTH_WORKERS = 1.5e7
 
 Labels = np.ndarray | Mapping[str, np.ndarray]
 

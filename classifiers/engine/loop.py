@@ -181,7 +181,7 @@ class WrittenTrainer:
                 program = self._programs[len(truth)]
                 kept.copy_(program.forward(list(batch)))
                 # the gradient of the mean cross-entropy: (softmax - one-hot) / B
-                program.backward(torch.log_softmax(kept, dim=1).exp_().sub_(truth).div_(len(truth)))
+                program.backward(torch.log_softmax(kept, dim=1).exp_().sub_(truth).div_(float(len(truth))))
                 self._update.finish()
         self._store.settle()
         return float(cross_entropy(logits, self._targets[order], reduction="sum")) / len(order)

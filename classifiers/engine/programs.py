@@ -86,7 +86,8 @@ class _Gates:
         """From the gradient for h, which lies in `g`."""
         # sigmoid' = s (1 - s), and s is `kept` times what is in _a wherever dropout left it
         self.h.mul_(self.g).addcmul_(self.h, self._a, value=-self._kept)
-        self.g.mul_(self._a).mul_(self._z.sign_())
+        self.g.mul_(self._a)
+        torch.ops.aten.threshold_backward.grad_input(self.g, self._z, 0, grad_input=self.g)
         for layer, view, _, gradient in self._parts:
             layer.backward(self._inputs[view], gradient)
 
