@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +11,17 @@ from typing import Any
 import numpy as np
 
 import classifiers
-from cache import Status
 from classifiers.balance import Balance, check_balance
 from classifiers.metrics import majority_label
-from classifiers.params import split_params, training_dict
 from pipeline.balance import discordant_rows
 from pipeline.datasets.posts import Posts
-from pipeline.errors import CrisisError, UsageError
+from pipeline.errors import UsageError
+from pipeline.identity import identity_of, run_config
 from pipeline.log import say
+from pipeline.members import Member, members_of, words
 from pipeline.runs import Evaluation, Prediction, find_runs, read_summary, write_run
 from pipeline.showing import Showing, Shown, shown
-from pipeline.splits import Fold, Protocol
+from pipeline.splits import Protocol
 from pipeline.views import Source, Views, default_models, find_sources, load_views
 
 PARTS = ("dev", "test")
@@ -49,7 +48,7 @@ class Fitted:
     def warnings(self) -> list[str]:
         """What a reader of the figures must know: posts left out, and what the protocol cannot promise."""
         left_out = self.config["left_out"]
-        said = [f"{sum(left_out.values())} labelled posts are left out: {_words(left_out)}"] if left_out else []
+        said = [f"{sum(left_out.values())} labelled posts are left out: {words(left_out)}"] if left_out else []
         said += self.config["notes"]
         test = self.evaluation["test"]
         if test["macro_f1"]["mean"] <= test["majority_macro_f1"]:
@@ -154,60 +153,87 @@ def fit_matrix(
     place = np.full(len(posts), -1, dtype=np.int64)
     place[wanted] = np.where(views.usable, np.arange(len(wanted)), -1)
     labels = {str(index): np.tile(protocol.labels[wanted], visible.blocks) for index, protocol in enumerate(protocols)}
+    divided = [
+        _divided(posts, protocol, str(index), seeds, sources, views, visible, wanted, place)
+        for index, protocol in enumerate(protocols)
+    ]
     jobs: list[classifiers.Job] = []
     owners: list[tuple[_Cell, int]] = []
-    discordant = [
-        {side: visible.in_every_block(rows) for side, rows in discordant_rows(posts, protocol, place).items()}
-        for protocol in protocols
-    ]
-    for protocol, head, balance in itertools.product(protocols, heads, balances):
+    for own, head, balance in itertools.product(divided, heads, balances):
         if len(balances) > 1 and not takes(head, balance, len(sources)):
             continue
-        config = _config(posts, protocol, head, balance, sources, views, wanted, seeds, params or {}, showing)
-        cell = _Cell(protocol, head, balance, config)
+        config = run_config(
+            posts,
+            own.protocol,
+            head,
+            balance,
+            sources,
+            views,
+            wanted,
+            seeds,
+            params or {},
+            showing,
+            own.identity,
+        )
+        cell = _Cell(own, head, balance, config)
         done = find_runs(runs, cell.config) if keep and cell.config else []
         if done:
             yield Fitted(done[-1].resolve(), *read_summary(done[-1]))
             continue
-        cell.members += _members(protocol, seeds, place, views)
-        for number, member in enumerate(cell.members):
-            number_of = protocols.index(cell.protocol)
-            jobs.append(_job(cell, member, str(number_of), params or {}, visible, discordant[number_of]))
+        for number, member in enumerate(own.members):
+            jobs.append(_job(cell, member, params or {}))
             owners.append((cell, number))
     for index, outcome in classifiers.fit_each(jobs, visible.arrays, labels, workers):
         cell, number = owners[index]
         cell.outcomes[number] = outcome
-        if len(cell.outcomes) == len(cell.members):
+        if len(cell.outcomes) == len(cell.division.members):
             yield _finished(posts, cell, wanted, runs)
             cell.outcomes.clear()
 
 
 @dataclass(frozen=True)
-class _Member:
-    """One fit of a cell: its seed and fold, and its rows in the loaded arrays per part."""
+class _Division:
+    """One protocol over the loaded views, for all heads: its labels' name, its fits, the rows in conflict per side as
+    they are shown, and the digest of it all.
+    """
 
-    seed: int
-    fold: str
-    rows: dict[str, np.ndarray]
+    protocol: Protocol
+    labels: str
+    members: list[Member]
+    discordant: dict[str, np.ndarray]
+    identity: str
 
 
 @dataclass
 class _Cell:
-    """One head on one protocol with one balance: its configuration, all its fits, and the outcomes there are so far.
+    """One head on one protocol with one balance: its configuration, and the outcomes there are so far.
 
     There is no configuration for a head whose parameters are wrong; its fits say why.
     """
 
-    protocol: Protocol
+    division: _Division
     head: str
     balance: Balance
     config: dict[str, Any] | None
-    members: list[_Member] = field(default_factory=list)
     outcomes: dict[int, Any] = field(default_factory=dict)
 
 
-def _members(protocol: Protocol, seeds: Sequence[int], place: np.ndarray, views: Views) -> list[_Member]:
-    return [_Member(seed, fold.name, _usable(fold, place, views)) for seed in seeds for fold in protocol.folds(seed)]
+def _divided(
+    posts: Posts,
+    protocol: Protocol,
+    labels: str,
+    seeds: Sequence[int],
+    sources: Sequence[Source],
+    views: Views,
+    visible: Shown,
+    wanted: np.ndarray,
+    place: np.ndarray,
+) -> _Division:
+    members = members_of(protocol, seeds, place, views, visible)
+    sides = discordant_rows(posts, protocol, place)
+    identity = identity_of(posts, protocol, members, sides, sources, views, wanted)
+    shown_sides = {side: visible.in_every_block(rows) for side, rows in sides.items()}
+    return _Division(protocol, labels, members, shown_sides, identity)
 
 
 def takes(head: str, balance: Balance, views: int) -> bool:
@@ -220,34 +246,28 @@ def takes(head: str, balance: Balance, views: int) -> bool:
     return True
 
 
-def _job(
-    cell: _Cell,
-    member: _Member,
-    labels: str,
-    params: Mapping[str, Any],
-    visible: Shown,
-    discordant: Mapping[str, np.ndarray],
-) -> classifiers.Job:
+def _job(cell: _Cell, member: Member, params: Mapping[str, Any]) -> classifiers.Job:
     return classifiers.Job(
         cell.head,
-        visible.trained_rows(member.rows["train"], member.seed),
-        visible.asked_rows(member.rows["dev"]),
-        len(cell.protocol.task.classes),
+        member.trained,
+        member.asked["dev"],
+        len(cell.division.protocol.task.classes),
         member.seed,
         params,
-        labels=labels,
-        answer=tuple(visible.asked_rows(member.rows[part]) for part in PARTS),
+        labels=cell.division.labels,
+        answer=tuple(member.asked[part] for part in PARTS),
         balance=cell.balance,
-        discordant=discordant,
+        discordant=cell.division.discordant,
     )
 
 
 def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitted | classifiers.HeadError:
     """The cell's run, evaluated and written; the first error of its fits when there is one."""
-    labels = cell.protocol.labels[wanted]
+    protocol = cell.division.protocol
+    labels = protocol.labels[wanted]
     predictions: list[Prediction] = []
     fitted: list[tuple[str, Any]] = []
-    for number, member in enumerate(cell.members):
+    for number, member in enumerate(cell.division.members):
         outcome = cell.outcomes[number]
         if isinstance(outcome, classifiers.HeadError):
             return outcome
@@ -266,63 +286,6 @@ def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitt
                 )
             )
     assert cell.config is not None
-    evaluation = Evaluation(posts, cell.protocol, predictions)
+    evaluation = Evaluation(posts, protocol, predictions)
     folder = write_run(runs, cell.config, evaluation, fitted)
     return Fitted(folder, cell.config, evaluation.summary())
-
-
-def _usable(fold: Fold, place: np.ndarray, views: Views) -> dict[str, np.ndarray]:
-    """The fold's rows in the loaded arrays, without the posts that are left out."""
-    rows = {part: place[getattr(fold, part)] for part in ("train", "dev", "test")}
-    rows = {part: held[held >= 0] for part, held in rows.items()}
-    for part, held in rows.items():
-        if not len(held):
-            where = f" of the fold '{fold.name}'" if fold.name else ""
-            why = f" ({_words(views.left_out)})" if views.left_out else ""
-            raise CrisisError(f"No post with usable features is left in {part}{where}{why}.")
-    return rows
-
-
-def _config(
-    posts: Posts,
-    protocol: Protocol,
-    head: str,
-    balance: Balance,
-    sources: Sequence[Source],
-    views: Views,
-    wanted: np.ndarray,
-    seeds: Sequence[int],
-    params: Mapping[str, Any],
-    showing: Showing,
-) -> dict[str, Any] | None:
-    """All that decides the result, as plain JSON values; None for parameters that the head refuses."""
-    try:
-        own, training = split_params(classifiers.head_card(head), params)
-    except classifiers.HeadError:
-        return None
-    gone = views.reasons[(protocol.labels[wanted] >= 0) & ~views.usable]
-    parameters = {**own, **training_dict(training)}
-    preset = parameters.pop("preset", "fast")
-    return {
-        "dataset": posts.name,
-        "posts": len(posts),
-        "task": protocol.task.name,
-        "classes": list(protocol.task.classes),
-        "setting": protocol.setting,
-        "split": protocol.split,
-        "head": head,
-        "preset": preset,
-        "parameters": parameters,
-        "balance": {"label": balance.label, **balance.as_dict()},
-        "views": {source.name: source.label for source in sources},
-        "fingerprints": dict(views.fingerprints),
-        "eval_setting": showing.eval_setting,
-        "mix_share": showing.mix_share,
-        "seeds": list(seeds),
-        "left_out": dict(Counter(Status(int(code)).reason for code in gone)),
-        "notes": [*protocol.notes, *showing.notes(classifiers.head_card(head))],
-    }
-
-
-def _words(counts: dict[str, int] | Any) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))

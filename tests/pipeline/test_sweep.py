@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -84,7 +85,7 @@ def swept(posts: Posts, tmp_path: Path, heads: list[str], keep: bool = True, see
     ]
 
 
-def test_a_run_that_is_there_is_kept_and_one_that_differs_in_anything_is_trained(posts: Posts, tmp_path: Path) -> None:
+def test_a_run_that_is_there_is_kept_and_one_of_another_configuration_is_trained(posts: Posts, tmp_path: Path) -> None:
     (first,) = swept(posts, tmp_path, ["prototype"])
     both = swept(posts, tmp_path, ["prototype", "logistic"])
     assert next(run.run for run in both) == first.run
@@ -104,6 +105,35 @@ def test_a_run_that_is_there_is_kept_and_one_that_differs_in_anything_is_trained
     )
     assert isinstance(other, Fitted)
     assert other.config["fingerprints"] != first.config["fingerprints"]
+
+
+def one_run(posts: Posts, tmp_path: Path, **flags: str) -> Fitted:
+    """The run of one head over the texts, from the folder where it is there already."""
+    sources = choose_sources(posts, tmp_path / "cache", "logistic", model=None, image=None, text="classic")
+    protocol = choose_protocol(posts, **flags)
+    (found,) = fit_matrix(posts, [protocol], ["prototype"], sources, range(2), tmp_path / "runs", workers=1, keep=True)
+    assert isinstance(found, Fitted)
+    return found
+
+
+def test_a_run_is_not_kept_where_labels_groups_events_folds_or_vectors_are_others(posts: Posts, tmp_path: Path) -> None:
+    first = one_run(posts, tmp_path)
+    labels = ["ab"[label == "a"] for label in posts.labels["label"]["pair"]]
+    others = {
+        "labels": replace(posts, labels={"label": {"pair": labels}}),
+        "groups": replace(posts, groups=[f"g{number % 50}" for number in range(len(posts))]),
+        "events": replace(posts, events=posts.events[::-1]),
+    }
+    found = {first.run} | {one_run(other, tmp_path).run for other in others.values()}
+    held_out = [one_run(posts, tmp_path, test_event=event) for event in ("one", "two")]
+    found |= {run.run for run in held_out}
+    for run, event in zip(held_out, ("one", "two"), strict=True):
+        assert run.evaluation["test"]["rows"] == posts.events.count(event)
+    assert len(found) == 6
+    assert one_run(posts, tmp_path).run == first.run
+    turned = replace(posts, texts=[f"again {text}" for text in posts.texts])
+    extract(turned, classic_card(), Counting(), tmp_path / "cache", Options(overwrite="always"), "crisis extract")
+    assert one_run(turned, tmp_path).run not in found
 
 
 def test_leaderboard_chooses_on_dev_and_compares_with_the_best(posts: Posts, tmp_path: Path) -> None:
