@@ -6,7 +6,6 @@ vectors.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from classifiers.analysis import OneRight, Utilisation, only_one_right
 from classifiers.metrics import summarise
 from pipeline.errors import DataError, UsageError
 from pipeline.fuse import read_run, shared_rows
+from pipeline.runs import fit_name, head_folder
 
 if TYPE_CHECKING:
     import pandas
@@ -76,8 +76,7 @@ def analyse_run(folder: Path, cache: Path, alone: Sequence[Path] = (), neighbour
 
 
 def _head(folder: Path, seed: int, fold: str) -> FittedHead:
-    name = f"seed-{seed}" + (f"-{fold}" if fold else "")
-    saved = folder / "heads" / re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+    saved = head_folder(folder, fit_name(seed, fold))
     if not saved.exists():
         raise UsageError(f"{folder.name} holds no trained heads to look into; give the run of a torch head.")
     head = load(saved)

@@ -19,7 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.identity import identity_of, run_config
 from pipeline.log import say
 from pipeline.members import Member, members_of, words
-from pipeline.runs import Evaluation, Prediction, find_runs, read_summary, write_run
+from pipeline.runs import Evaluation, Prediction, find_runs, fit_name, read_summary, write_run
 from pipeline.showing import Showing, Shown, shown
 from pipeline.splits import Protocol
 from pipeline.views import Source, Views, default_models, find_sources, load_views
@@ -271,7 +271,7 @@ def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitt
         outcome = cell.outcomes[number]
         if isinstance(outcome, classifiers.HeadError):
             return outcome
-        fitted.append((f"seed-{member.seed}" + (f"-{member.fold}" if member.fold else ""), outcome.fitted))
+        fitted.append((fit_name(member.seed, member.fold), outcome.fitted))
         majority = majority_label(labels[member.rows["train"]])
         for part, probabilities in zip(PARTS, outcome.answers, strict=True):
             predictions.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -144,6 +145,20 @@ class Evaluation:
         return result
 
 
+def fit_name(seed: int, fold: str) -> str:
+    """What a run calls one of its fits: "seed-0", or "seed-0-EVENT" where an event was held out."""
+    return f"seed-{seed}" + (f"-{fold}" if fold else "")
+
+
+def head_folder(run: Path, name: str) -> Path:
+    """Where a run keeps the head of the fit `name`: a folder of that name, or, where file systems may not take it or
+    tell it from another, of what is plain in it and a digest of the whole.
+    """
+    plain = re.sub(r"[^a-z0-9._-]+", "_", name.lower())[:100]
+    mark = "" if plain == name else f"+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return run / "heads" / (plain + mark)
+
+
 def find_runs(runs: Path, config: Mapping[str, Any]) -> list[Path]:
     """The whole run folders in `runs` whose configuration is `config`, oldest first."""
     wanted = digest_of(config)
@@ -179,7 +194,7 @@ def write_run(runs: Path, config: Mapping[str, Any], evaluation: Evaluation, fit
         for label, model in fitted:
             if model.savable:
                 named = replace(model, class_names=tuple(config["classes"]))
-                named.save(building / "heads" / re.sub(r"[^A-Za-z0-9._-]+", "_", label))
+                named.save(head_folder(building, label))
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,18 @@ def test_posts_that_one_modality_knows_are_counted_against_its_own_run(made: tup
         assert sum(expected) > 0
         assert count["share"] == pytest.approx(expected[0] / sum(expected))
     assert "text" in next(iter(found))
+
+
+def test_every_event_keeps_its_own_head_whatever_it_is_called(made: tuple[Posts, Path]) -> None:
+    names = ("наводнение", "пожар", "Harvey 2017", "Harvey_2017", "harvey_2017", "../x", "землетрясение " * 20)
+    posts, folder = made
+    events = [names[number % 7] for number in range(len(posts))]
+    found = run((replace(posts, events=events), folder), "concat", "image", "text", split="event")
+    heads = [path.name.lower() for path in (found / "heads").iterdir()]
+    assert len(set(heads)) == 2 * 7
+    frame = pandas.read_parquet(found / "predictions.parquet").query("split == 'test'")
+    accuracies = [np.mean(own.label == own.predicted) for _, own in frame.groupby("seed")]
+    assert analyse_run(found, folder / "cache", neighbours=3)["accuracy"]["values"] == pytest.approx(accuracies)
 
 
 def test_heads_without_read_outs_tell_the_rest(made: tuple[Posts, Path]) -> None:

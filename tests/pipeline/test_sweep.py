@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from classifiers import HeadError
+from classifiers import Balance, HeadError
 from pipeline import fit as stage
 from pipeline.cli.options import parameters
 from pipeline.datasets.posts import Posts
@@ -52,6 +52,15 @@ def test_a_matrix_gives_each_run_as_alone_and_reads_once(
         pandas.testing.assert_frame_equal(*frames)
         assert run.as_json()["preset"] == "paper"
         assert json.loads((run.run / "config.json").read_text())["preset"] == "paper"
+
+
+def test_folds_are_drawn_once_for_all_heads_of_a_protocol(posts: Posts, tmp_path: Path) -> None:
+    sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
+    protocol, drawn = choose_protocol(posts), []
+    counted = replace(protocol, folds=lambda seed: drawn.append(seed) or protocol.folds(seed))
+    given = ([counted], ["prototype", "logistic"], sources, range(2), tmp_path / "runs")
+    assert len(list(fit_matrix(posts, *given, balances=[Balance(), Balance(sampling="over")], workers=1))) == 4
+    assert drawn == [0, 1]
 
 
 def test_a_head_that_cannot_be_trained_leaves_the_others_be(posts: Posts, tmp_path: Path) -> None:
