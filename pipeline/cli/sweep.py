@@ -14,6 +14,7 @@ from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFl
 if TYPE_CHECKING:
     from classifiers import Balance
     from pipeline.fit import Fitted
+    from pipeline.splits import Protocol
     from pipeline.views import Source
 
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
@@ -59,7 +60,7 @@ def sweep(
         raise UsageError(f"There is no metric '{metric}'; choose one of {', '.join(METRICS)}.")
     balances = balancing.choose()
     posts = source.open(cache, synthetic)
-    protocols = [protocol.choose(posts, task) for task in (_listed(tasks) if tasks else [None])]
+    protocols = _distinct([protocol.choose(posts, task) for task in (_listed(tasks) if tasks else [None])])
     sources = views.choose(posts, cache, "logistic")
     chosen = _listed(heads) or _applicable(sources, preset, balances)
     params = o.parameters(preset, None)
@@ -153,6 +154,19 @@ def _p(value: float | None) -> str:
 
 def _listed(names: str | None) -> list[str]:
     return [name.strip() for name in (names or "").split(",") if name.strip()]
+
+
+def _distinct(protocols: list[Protocol]) -> list[Protocol]:
+    """One protocol of each kind: two names may be one task under the setting asked for."""
+    from pipeline.log import say
+
+    kept: dict[tuple[str, str, str], Protocol] = {}
+    for protocol in protocols:
+        key = (protocol.task.name, protocol.setting, protocol.split)
+        if key in kept:
+            say(f"The task {protocol.task.name} is asked for twice; it is trained once.")
+        kept.setdefault(key, protocol)
+    return list(kept.values())
 
 
 def _applicable(sources: list[Source], preset: str, balances: list[Balance]) -> list[str]:

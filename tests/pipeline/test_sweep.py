@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 
@@ -24,6 +26,7 @@ from pipeline.fit import Fitted, choose_sources, fit_head, fit_matrix
 from pipeline.leaderboard import leaderboard, write_leaderboard
 from pipeline.runs import read_summary
 from pipeline.splits import choose_protocol
+from tests.pipeline.conftest import Run
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 
@@ -173,6 +176,25 @@ def sweep_command(tmp_path: Path) -> list[str]:
     subprocess.run([*start, "extract", "--model", "classic", *flags], cwd=tmp_path, env=environment(), check=False)
     heads = ["--heads", "prototype,mlp,concat", "--text", "classic", "--seeds", "12", "--workers", "1"]
     return [*start, "sweep", *flags[:-1], *heads, "--output", "runs"]
+
+
+@pytest.fixture
+def table(run: Run, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """`crisis sweep` over the texts of a small table of which some rows share a group, as run(*flags)."""
+    rng = np.random.default_rng(0)
+    rows = [{"id": i, "text": f"{('help', 'other')[i % 2]} {i}", "label": "ab"[i % 2]} for i in range(120)]
+    frame = pandas.DataFrame(rows).assign(group=rng.integers(0, 40, 120))
+    frame.to_csv(tmp_path / "posts.csv", index=False)
+    flags = ("--data", "posts.csv", "--cache", "cache", "--group-column", "group")
+    assert run("extract", "--model", "classic", *flags, "-q")[0] == 0
+    return lambda *more: run("sweep", *flags, "--text", "classic", "--seeds", "2", "--workers", "1", *more)
+
+
+def test_a_task_that_is_asked_for_twice_is_trained_once(table: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, said = table("--heads", "prototype,logistic", "--tasks", "label,label", "--json")
+    assert code == 0, said
+    assert [row["task"] for row in json.loads(out)["leaderboard"]] == ["label"] * 2
+    assert "The task label is asked for twice" in said
 
 
 def environment() -> dict[str, str]:
