@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,10 @@ from cache import FeatureFile
 from classifiers import FittedHead, load
 from classifiers.analysis import OneRight, Utilisation, only_one_right
 from classifiers.metrics import summarise
+from classifiers.settings import setting
 from pipeline.errors import DataError, UsageError
-from pipeline.fuse import read_run, shared_rows
+from pipeline.fuse import matched_runs, read_run
 from pipeline.runs import fit_name, head_folder
-
-if TYPE_CHECKING:
-    import pandas
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,19 @@ def analyse_run(folder: Path, cache: Path, alone: Sequence[Path] = (), neighbour
     modality counts the posts of all seeds that it alone is right about: `alone` are the runs of two or more models of
     one modality each, with the same task, splits and seeds; without them the read-outs speak for the modalities.
 
-    Raises `UsageError` where the run has one view, or heads that cannot be looked into, `DataError` where the run or
-    the features it was trained on are not there any more.
+    Raises `UsageError` where the run has one view or was asked with one, where its heads cannot be looked into, and
+    where the runs of `alone` are of another task, split or seeds; `DataError` where the run or the features it was
+    trained on are not there any more.
     """
     config, predictions = read_run(folder)
     test = predictions[predictions["split"] == "test"]
     if len(config["views"]) < 2:
         raise UsageError(f"{folder.name} has one view, {next(iter(config['views']))}: there is no fusion to look into.")
+    if config.get("eval_setting") and len(asked := setting(config["eval_setting"]).test) < 2:
+        raise UsageError(
+            f"{folder.name} was asked with one view, {asked[0]} (--eval-setting {config['eval_setting']}): there is no "
+            "fusion to look into."
+        )
     views, row_of = _views(config, cache, test["post_id"].unique())
     number = {name: index for index, name in enumerate(config["classes"])}
     fits = [
@@ -65,7 +69,7 @@ def analyse_run(folder: Path, cache: Path, alone: Sequence[Path] = (), neighbour
     ]
     found = {"run": str(folder.resolve()), "head": config["head"], **_use(fits, views, neighbours)}
     if alone:
-        counted = _by_runs(test, alone)
+        counted = _by_runs(folder, alone)
     else:
         counted = _by_read_outs(fits, views) if "read_outs" in found else {}
     found["one_right"] = {
@@ -162,16 +166,13 @@ def _by_read_outs(fits: Sequence[_Fit], views: Mapping[str, np.ndarray]) -> dict
     }
 
 
-def _by_runs(test: pandas.DataFrame, alone: Sequence[Path]) -> dict[str, OneRight]:
+def _by_runs(folder: Path, alone: Sequence[Path]) -> dict[str, OneRight]:
     """The same with the stored predictions of models of one modality each, in the place of read-outs."""
-    frames, names = [test], []
-    for folder in alone:
-        config, predictions = read_run(folder)
-        names.append(" + ".join(config["views"].values()))
-        frames.append(predictions[predictions["split"] == "test"])
+    configs, frames, _ = matched_runs([folder, *alone])
+    names = [" + ".join(config["views"].values()) for config in configs[1:]]
     if len(set(names)) < len(names):
         raise UsageError(f"Two of the runs to compare with have the same view, {names[0]}; name one per modality.")
-    fused, *others = shared_rows(frames)[0]
+    fused, *others = (frame[frame["split"] == "test"] for frame in frames)
     return only_one_right(
         fused["label"].to_numpy(),
         fused["predicted"].to_numpy(),

@@ -36,13 +36,8 @@ def fuse_runs(folders: Sequence[Path], rule: str, positive: str | None, runs: Pa
         raise UsageError(f"There is no rule '{rule}'; choose one of {', '.join(RULES)}.")
     if len(folders) < 2:
         raise UsageError("Fusion needs two run folders or more.")
-    configs, frames = zip(*(read_run(folder) for folder in folders), strict=True)
-    _check_same(folders, configs)
+    configs, shared, missing = matched_runs(folders)
     classes = tuple(configs[0]["classes"])
-    shared, missing = shared_rows(frames)
-    for folder, frame in zip(folders[1:], shared[1:], strict=True):
-        if (frame["label"].to_numpy() != shared[0]["label"].to_numpy()).any():
-            raise DataError(f"{folder} knows some posts under other labels than {folders[0]}; they cannot be fused.")
     answers = [frame[[f"p({name})" for name in classes]].to_numpy() for frame in shared]
     fused = fuse(rule, answers, _positive(rule, configs[0]["task"], classes, positive))
     evaluation = _evaluation(configs[0], classes, shared[0], fused)
@@ -96,18 +91,26 @@ def read_run(folder: Path) -> tuple[dict[str, Any], pandas.DataFrame]:
         raise DataError(f"{folder} holds no whole run ({type(error).__name__}).") from error
 
 
-def _check_same(folders: Sequence[Path], configs: Sequence[dict[str, Any]]) -> None:
+def matched_runs(folders: Sequence[Path]) -> tuple[list[dict[str, Any]], list[pandas.DataFrame], int]:
+    """The configurations of runs of the same task, splits and seeds; the stored predictions that all of them have, in
+    the order of the first; and how many distinct posts only some have. Raises as `fuse_runs`.
+    """
+    configs, frames = map(list, zip(*(read_run(folder) for folder in folders), strict=True))
     for folder, config in zip(folders[1:], configs[1:], strict=True):
         for key in SAME:
             if config[key] != configs[0][key]:
                 raise UsageError(
                     f"The runs differ in their {key}: {folders[0].name} has {configs[0][key]}, "
-                    f"{folder.name} has {config[key]}; fuse runs of the same {key}."
+                    f"{folder.name} has {config[key]}; give runs of the same {key}."
                 )
+    shared, missing = _shared_rows(frames)
+    for folder, frame in zip(folders[1:], shared[1:], strict=True):
+        if (frame["label"].to_numpy() != shared[0]["label"].to_numpy()).any():
+            raise DataError(f"{folder} knows some posts under other labels than {folders[0]}; give runs of one table.")
+    return configs, shared, missing
 
 
-def shared_rows(frames: Sequence[pandas.DataFrame]) -> tuple[list[pandas.DataFrame], int]:
-    """The rows that all frames have, in the order of the first, and how many distinct posts only some have."""
+def _shared_rows(frames: Sequence[pandas.DataFrame]) -> tuple[list[pandas.DataFrame], int]:
     indexed = [frame.set_index(KEYS, drop=False) for frame in frames]
     common = indexed[0].index
     everywhere = set(common)
@@ -115,7 +118,7 @@ def shared_rows(frames: Sequence[pandas.DataFrame]) -> tuple[list[pandas.DataFra
         everywhere &= set(frame.index)
     common = common[[key in everywhere for key in common]]
     if common.empty:
-        raise UsageError("The runs have no post in common, so there is nothing to fuse.")
+        raise UsageError("The runs have no post in common; give runs over the same posts.")
     kept = [frame.loc[common] for frame in indexed]
     posts = set().union(*(set(frame["post_id"]) for frame in frames))
     return kept, len(posts - set(kept[0]["post_id"]))
@@ -192,7 +195,8 @@ def _config(
         "parameters": {"rule": rule, **({"positive": positive} if positive else {})},
         "views": views,
         "fingerprints": fingerprints,
-        # the fused runs may have been shown different views; their own configurations say so
+        # the fused runs hold different vectors and may have been shown different views; their own configurations say so
+        "identity": None,
         "eval_setting": None,
         "mix_share": None,
         "seeds": configs[0]["seeds"],

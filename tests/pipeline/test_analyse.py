@@ -158,6 +158,8 @@ def test_runs_that_cannot_be_looked_into_are_refused(made: tuple[Posts, Path], f
         analyse_run(tmp_path, cache)
     with pytest.raises(UsageError, match="have the same view"):
         analyse_run(fused, cache, alone=[fused, fused])
+    with pytest.raises(UsageError, match="differ in their setting"):
+        analyse_run(fused, cache, alone=[run(made, "prototype", "text"), run(made, "prototype", "image")])
     bare = shutil.copytree(fused, tmp_path / "bare")
     shutil.rmtree(bare / "heads")
     with pytest.raises(UsageError, match="no trained heads"):

@@ -86,7 +86,9 @@ def shown_to(found: dict[str, Any], posts: Sequence[str], views: Sequence[str]) 
     return result
 
 
-def test_every_setting_shows_its_views_in_training_and_its_own_in_asking(run: Run, flags: list[str]) -> None:
+def test_every_setting_shows_its_views_in_training_and_its_own_in_asking_and_analysis_knows(
+    run: Run, flags: list[str]
+) -> None:
     for name, setting in SETTINGS.items():
         found = fit(run, flags, "--eval-setting", name, *models(name))
         assert (found["eval_setting"], set(found["views"])) == (name, set(setting.train))
@@ -95,6 +97,13 @@ def test_every_setting_shows_its_views_in_training_and_its_own_in_asking(run: Ru
         expected = head.predict_proba(shown_to(found, frame["post_id"], setting.test))
         told = frame[[column for column in frame if column.startswith("p(")]].to_numpy()
         np.testing.assert_allclose(told, expected, rtol=0, atol=1e-6)
+        if len(setting.train) > 1:
+            code, out, said = run("analyse", found["run"], "--cache", "cache", "--json")
+            if len(setting.test) > 1:
+                assert json.loads(out)["accuracy"]["mean"] == pytest.approx(found["test"]["accuracy"]["mean"])
+            else:
+                assert (code, out) == (2, "")
+                assert f"was asked with one view, {setting.test[0]} (--eval-setting {name})" in said
         if setting.test != setting.train:
             both = head.predict_proba(shown_to(found, frame["post_id"], setting.train))
             assert np.abs(told - both).max() > 1e-4
