@@ -14,6 +14,7 @@ from classifiers.errors import HeadError
 
 METRICS = ("accuracy", "macro_f1", "weighted_f1")
 DRAWS = 2000
+_PER_COMPARISON = 50
 # memory of one block of draws: rows times draws of float32
 _BLOCK = 1 << 24
 
@@ -31,8 +32,17 @@ class Answers:
     n_classes: int
 
 
-def over_seeds(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """p of Student's paired t-test, two-sided, over a figure of each seed (of the same seeds, in the same order).
+def draws_for(comparisons: int) -> int:
+    """How many draws `over_posts` needs so that Holm's correction for so many tests leaves a p of 0.02 within reach."""
+    return max(DRAWS, _PER_COMPARISON * comparisons)
+
+
+def over_seeds(first: Sequence[float], second: Sequence[float], test_to_train: float = 0.0) -> float | None:
+    """p of a paired t-test, two-sided, over a figure of each seed (of the same seeds, in the same order).
+
+    Student's where all seeds have the same test posts. Where each seed draws its own, seeds share posts and are not
+    independent: `test_to_train`, the number of test posts over that of train posts, makes it the corrected resampled
+    test of Nadeau and Bengio (2003, section 4), whose variance is s² (1/n + test_to_train) in the place of s²/n.
 
     None where the seeds cannot tell: fewer than two, or a difference that is the same for every seed, as between two
     heads that ignore it. 1.0 where there is no difference at all. Raises `HeadError` for lists of unequal length.
@@ -46,7 +56,7 @@ def over_seeds(first: Sequence[float], second: Sequence[float]) -> float | None:
         return 1.0
     if len(gaps) < 2 or np.ptp(gaps) <= 1e-12 * np.abs(gaps).max():
         return None
-    statistic = gaps.mean() / (gaps.std(ddof=1) / np.sqrt(len(gaps)))
+    statistic = gaps.mean() / (gaps.std(ddof=1) * np.sqrt(1 / len(gaps) + test_to_train))
     return float(2 * stdtr(len(gaps) - 1, -abs(statistic)))
 
 

@@ -13,16 +13,15 @@ import numpy as np
 import classifiers
 from classifiers.balance import Balance, check_balance
 from classifiers.metrics import majority_label
-from pipeline.balance import discordant_rows
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
-from pipeline.identity import identity_of, run_config
+from pipeline.identity import Division, divide, run_config
 from pipeline.log import say
-from pipeline.members import Member, members_of, words
+from pipeline.members import Member, words
 from pipeline.runs import Evaluation, Prediction, find_runs, fit_name, read_summary, write_run
-from pipeline.showing import Showing, Shown, shown
+from pipeline.showing import Showing, shown
 from pipeline.splits import Protocol
-from pipeline.views import Source, Views, default_models, find_sources, load_views
+from pipeline.views import Source, default_models, find_sources, load_views
 
 PARTS = ("dev", "test")
 ALL_SHOWN = Showing()
@@ -150,11 +149,9 @@ def fit_matrix(
     wanted = np.flatnonzero(np.any([protocol.labels >= 0 for protocol in protocols], axis=0))
     views = load_views(posts, sources, wanted)
     visible = shown(views.arrays, showing)
-    place = np.full(len(posts), -1, dtype=np.int64)
-    place[wanted] = np.where(views.usable, np.arange(len(wanted)), -1)
     labels = {str(index): np.tile(protocol.labels[wanted], visible.blocks) for index, protocol in enumerate(protocols)}
     divided = [
-        _divided(posts, protocol, str(index), seeds, sources, views, visible, wanted, place)
+        divide(posts, protocol, str(index), seeds, sources, views, visible, wanted)
         for index, protocol in enumerate(protocols)
     ]
     jobs: list[classifiers.Job] = []
@@ -162,19 +159,7 @@ def fit_matrix(
     for own, head, balance in itertools.product(divided, heads, balances):
         if len(balances) > 1 and not takes(head, balance, len(sources)):
             continue
-        config = run_config(
-            posts,
-            own.protocol,
-            head,
-            balance,
-            sources,
-            views,
-            wanted,
-            seeds,
-            params or {},
-            showing,
-            own.identity,
-        )
+        config = run_config(posts, own, head, balance, sources, views, wanted, seeds, params or {}, showing)
         cell = _Cell(own, head, balance, config)
         done = find_runs(runs, cell.config) if keep and cell.config else []
         if done:
@@ -191,19 +176,6 @@ def fit_matrix(
             cell.outcomes.clear()
 
 
-@dataclass(frozen=True)
-class _Division:
-    """One protocol over the loaded views, for all heads: its labels' name, its fits, the rows in conflict per side as
-    they are shown, and the digest of it all.
-    """
-
-    protocol: Protocol
-    labels: str
-    members: list[Member]
-    discordant: dict[str, np.ndarray]
-    identity: str
-
-
 @dataclass
 class _Cell:
     """One head on one protocol with one balance: its configuration, and the outcomes there are so far.
@@ -211,29 +183,11 @@ class _Cell:
     There is no configuration for a head whose parameters are wrong; its fits say why.
     """
 
-    division: _Division
+    division: Division
     head: str
     balance: Balance
     config: dict[str, Any] | None
     outcomes: dict[int, Any] = field(default_factory=dict)
-
-
-def _divided(
-    posts: Posts,
-    protocol: Protocol,
-    labels: str,
-    seeds: Sequence[int],
-    sources: Sequence[Source],
-    views: Views,
-    visible: Shown,
-    wanted: np.ndarray,
-    place: np.ndarray,
-) -> _Division:
-    members = members_of(protocol, seeds, place, views, visible)
-    sides = discordant_rows(posts, protocol, place)
-    identity = identity_of(posts, protocol, members, sides, sources, views, wanted)
-    shown_sides = {side: visible.in_every_block(rows) for side, rows in sides.items()}
-    return _Division(protocol, labels, members, shown_sides, identity)
 
 
 def takes(head: str, balance: Balance, views: int) -> bool:

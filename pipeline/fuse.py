@@ -200,6 +200,7 @@ def _config(
         "eval_setting": None,
         "mix_share": None,
         "seeds": configs[0]["seeds"],
+        "test_to_train": configs[0].get("test_to_train", 0.0),
         "fused": [
             {"run": folder.resolve().name, "head": c["head"]} for folder, c in zip(folders, configs, strict=True)
         ],

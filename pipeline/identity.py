@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,50 @@ from cache import FeatureFile, Status
 from classifiers.balance import Balance
 from classifiers.params import split_params, training_dict
 from classifiers.shared import FileRows
+from pipeline.balance import discordant_rows
 from pipeline.datasets.posts import Posts
-from pipeline.members import Member
-from pipeline.showing import Showing
+from pipeline.members import Member, members_of
+from pipeline.showing import Showing, Shown
 from pipeline.splits import Protocol
 from pipeline.views import Source, Views
 
 
-def run_config(
+@dataclass(frozen=True)
+class Division:
+    """One protocol over the loaded views, for all heads: the name of its labels, its fits, the rows in conflict per
+    side as they are shown, and the digest of it all, `identity_of`.
+    """
+
+    protocol: Protocol
+    labels: str
+    members: Sequence[Member]
+    discordant: Mapping[str, np.ndarray]
+    identity: str
+
+
+def divide(
     posts: Posts,
     protocol: Protocol,
+    labels: str,
+    seeds: Sequence[int],
+    sources: Sequence[Source],
+    views: Views,
+    visible: Shown,
+    wanted: np.ndarray,
+) -> Division:
+    """The posts `wanted` (int64 [n]), whose `views` are loaded, under `protocol`; raises as `members_of`."""
+    place = np.full(len(posts), -1, dtype=np.int64)
+    place[wanted] = np.where(views.usable, np.arange(len(wanted)), -1)
+    members = members_of(protocol, seeds, place, views, visible)
+    sides = discordant_rows(posts, protocol, place)
+    identity = identity_of(posts, protocol, members, sides, sources, views, wanted)
+    shown_sides = {side: visible.in_every_block(rows) for side, rows in sides.items()}
+    return Division(protocol, labels, members, shown_sides, identity)
+
+
+def run_config(
+    posts: Posts,
+    division: Division,
     head: str,
     balance: Balance,
     sources: Sequence[Source],
@@ -32,13 +67,13 @@ def run_config(
     seeds: Sequence[int],
     params: Mapping[str, Any],
     showing: Showing,
-    identity: str,
 ) -> dict[str, Any] | None:
     """All that decides the result, as plain JSON values; None for parameters that the head refuses."""
     try:
         own, training = split_params(classifiers.head_card(head), params)
     except classifiers.HeadError:
         return None
+    protocol = division.protocol
     gone = views.reasons[(protocol.labels[wanted] >= 0) & ~views.usable]
     parameters = {**own, **training_dict(training)}
     preset = parameters.pop("preset", "fast")
@@ -55,13 +90,24 @@ def run_config(
         "balance": {"label": balance.label, **balance.as_dict()},
         "views": {source.name: source.label for source in sources},
         "fingerprints": dict(views.fingerprints),
-        "identity": identity,
+        "identity": division.identity,
         "eval_setting": showing.eval_setting,
         "mix_share": showing.mix_share,
         "seeds": list(seeds),
+        "test_to_train": _test_to_train(division.members),
         "left_out": dict(Counter(Status(int(code)).reason for code in gone)),
         "notes": [*protocol.notes, *showing.notes(classifiers.head_card(head))],
     }
+
+
+def _test_to_train(members: Sequence[Member]) -> float:
+    """Test posts per train post, the mean over the fits, where seeds have test posts of their own; 0 where they share
+    them.
+    """
+    first = {member.fold: member.rows["test"] for member in reversed(members)}
+    if all(np.array_equal(member.rows["test"], first[member.fold]) for member in members):
+        return 0.0
+    return float(np.mean([len(member.rows["test"]) / len(member.rows["train"]) for member in members]))
 
 
 def identity_of(

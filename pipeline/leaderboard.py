@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.significance import Answers, holm, interval, over_posts, over_seeds
+from classifiers.significance import Answers, draws_for, holm, interval, over_posts, over_seeds
 from features.card import digest_of
 from pipeline.errors import DataError
 from pipeline.fit import Fitted
@@ -40,10 +40,12 @@ def _of_task(held: Sequence[Fitted], metric: str) -> list[dict[str, Any]]:
     answers = [_answers(run, numbers) for run in held]
     best = held[0].evaluation["test"][metric]
     rows: list[dict[str, Any]] = []
+    draws = draws_for(len(held) - 1)
     for rank, (run, said) in enumerate(zip(held, answers, strict=True), start=1):
         dev, test = run.evaluation["dev"][metric], run.evaluation["test"][metric]
         low, high = interval(said, metric)
-        pair = run.config["seeds"] == held[0].config["seeds"]
+        pair = rank > 1 and run.config["seeds"] == held[0].config["seeds"]
+        shared = run.config.get("test_to_train", 0.0)
         rows.append(
             {
                 "task": run.config["task"],
@@ -61,8 +63,8 @@ def _of_task(held: Sequence[Fitted], metric: str) -> list[dict[str, Any]]:
                 "test_low": low,
                 "test_high": high,
                 "gap": test["mean"] - best["mean"],
-                "p_seeds": over_seeds(test["values"], best["values"]) if pair and rank > 1 else None,
-                "p_posts": over_posts(said, answers[0], metric) if rank > 1 else None,
+                "p_seeds": over_seeds(test["values"], best["values"], shared) if pair else None,
+                "p_posts": over_posts(said, answers[0], metric, draws) if rank > 1 else None,
                 "run": str(run.run),
             }
         )

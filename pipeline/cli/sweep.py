@@ -144,7 +144,7 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Fitted]) -> None:
     o.print_table([*header, *(f"test {METRICS[metric]}" for metric in others)], shown)
     print(
         "the best is the best on dev; 95 %: bootstrap over posts; p: against the best on test, Holm-corrected, paired"
-        " (randomisation over posts, t over seeds); *: both below 0.05"
+        " (randomisation over posts; t over seeds, corrected where each draws its own test posts); *: both below 0.05"
     )
 
 

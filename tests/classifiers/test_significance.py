@@ -10,7 +10,7 @@ from scipy import stats
 
 from classifiers import HeadError
 from classifiers.metrics import scores
-from classifiers.significance import METRICS, Answers, holm, interval, over_posts, over_seeds
+from classifiers.significance import METRICS, Answers, draws_for, holm, interval, over_posts, over_seeds
 
 
 def answers(seed: int, n: int = 60, seeds: int = 2, right: float = 0.7, classes: int = 3) -> Answers:
@@ -38,6 +38,31 @@ def test_over_seeds_is_the_paired_t_test_and_says_when_seeds_cannot_tell() -> No
     assert over_seeds([0.8], [0.7]) is None
     with pytest.raises(HeadError, match="there are 2 and 3"):
         over_seeds([1, 2], [1, 2, 3])
+
+
+def test_over_seeds_of_drawn_test_posts_is_the_corrected_resampled_test() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.80, 0.01, 10), rng.normal(0.79, 0.01, 10)
+    gaps = first - second
+    statistic = np.mean(gaps) / np.sqrt((1 / 10 + 25 / 75) * np.sum((gaps - np.mean(gaps)) ** 2) / 9)
+    expected = 2 * stats.t.sf(abs(statistic), df=9)
+    assert over_seeds(first, second, test_to_train=25 / 75) == pytest.approx(expected)
+    assert expected > 5 * stats.ttest_rel(first, second).pvalue
+    assert over_seeds([0.8] * 5, [0.8] * 5, 1 / 3) == 1.0
+    assert over_seeds([0.8] * 5, [0.7] * 5, 1 / 3) is None
+
+
+def test_two_equally_good_heads_seldom_differ_over_seeds_that_draw_their_test_posts() -> None:
+    rng, plain, corrected = np.random.default_rng(0), [], []
+    for _ in range(400):
+        right = rng.random((2, 400)) < 0.8
+        tests = [rng.permutation(400)[:100] for _ in range(10)]
+        first, second = ([float(np.mean(one[test])) for test in tests] for one in right)
+        plain.append(over_seeds(first, second) or 0.0)
+        corrected.append(over_seeds(first, second, 100 / 300) or 0.0)
+    # 400 tests at 0.05: 20 expected, deviation 4.4
+    assert sum(p <= 0.05 for p in plain) > 100
+    assert sum(p <= 0.05 for p in corrected) <= 33
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -105,3 +130,9 @@ def test_holm_equals_its_definition() -> None:
     assert holm([0.01, 0.04, 0.03, None]) == [pytest.approx(0.03), pytest.approx(0.06), pytest.approx(0.06), None]
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("comparisons", [1, 40, 101, 400, 5000])
+def test_draws_leave_a_small_p_within_reach_however_many_runs_are_compared(comparisons: int) -> None:
+    smallest = 1 / (1 + draws_for(comparisons))
+    assert holm([smallest] * comparisons)[0] <= 0.02

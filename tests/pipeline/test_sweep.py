@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from scipy import stats
 
 from classifiers import Balance, HeadError
 from pipeline import fit as stage
@@ -165,6 +166,44 @@ def test_leaderboard_chooses_on_dev_and_compares_with_the_best(posts: Posts, tmp
     frame = pandas.read_csv(path)
     assert frame["head"].tolist() == [row["head"] for row in rows]
     assert json.loads(path.with_suffix(".json").read_text())["leaderboard"] == rows
+
+
+def written(folder: Path, right: float, seed: int) -> Fitted:
+    """A run of two seeds over 300 posts, right with chance `right`, as far as a leaderboard reads it."""
+    rng = np.random.default_rng(seed)
+    label = np.tile(np.array(["a", "b"])[np.arange(300) % 2], 2)
+    predicted = np.where(rng.random(600) < right, label, np.where(label == "a", "b", "a"))
+    rows = {"post_id": [f"p{i}" for i in range(300)] * 2, "seed": np.repeat([0, 1], 300), "split": "test"}
+    folder.mkdir()
+    pandas.DataFrame({**rows, "label": label, "predicted": predicted}).to_parquet(folder / "predictions.parquet")
+    found = {"mean": right, "sd": 0.0, "values": [right, right]}
+    config = {"task": "label", "head": "mlp", "preset": "fast", "views": {}, "seeds": [0, 1], "classes": ["a", "b"]}
+    part = {"macro_f1": found, "majority_macro_f1": 1 / 3}
+    return Fitted(folder, config, {"dev": part, "test": part})
+
+
+def test_a_run_far_behind_the_best_is_marked_however_many_runs_there_are(tmp_path: Path) -> None:
+    best, behind = written(tmp_path / "best", 0.9, 0), written(tmp_path / "behind", 0.6, 1)
+    rows = leaderboard([best, *[behind] * 130])
+    assert [row["differs"] for row in rows] == [False] + [True] * 130
+
+
+@pytest.mark.parametrize("fixed", [None, 0])
+def test_p_over_seeds_is_corrected_where_each_seed_draws_its_test_posts(
+    posts: Posts, tmp_path: Path, fixed: int | None
+) -> None:
+    labels = np.where(np.random.default_rng(0).random(240) < 0.3, "a", posts.labels["label"]["pair"]).tolist()
+    noisy = replace(posts, labels={"label": {"pair": labels}})
+    sources = choose_sources(noisy, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
+    protocol = choose_protocol(noisy, split="group", split_seed=fixed)
+    given = ([protocol], ["mlp", "concat"], sources, range(3), tmp_path / "runs")
+    runs = [run for run in fit_matrix(noisy, *given, workers=1) if isinstance(run, Fitted)]
+    row = leaderboard(runs, "accuracy")[1]
+    gaps = np.subtract(*(run.evaluation["test"]["accuracy"]["values"] for run in runs))
+    folds = [protocol.folds(seed)[0] for seed in range(3)]
+    shared = 0.0 if fixed is not None else np.mean([len(fold.test) / len(fold.train) for fold in folds])
+    statistic = gaps.mean() / (gaps.std(ddof=1) * np.sqrt(1 / 3 + shared))
+    assert row["p_seeds"] == pytest.approx(2 * stats.t.sf(abs(statistic), df=2))
 
 
 def sweep_command(tmp_path: Path) -> list[str]:
