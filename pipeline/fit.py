@@ -51,7 +51,8 @@ class Fitted:
         said += self.config["notes"]
         test = self.evaluation["test"]
         if test["macro_f1"]["mean"] <= test["majority_macro_f1"]:
-            said.append("on test this head is no better than always answering the majority class (macro-F1)")
+            called = _called(self.config["head"], self.config.get("balance", {"label": "none"})["label"])
+            said.append(f"on test {called} is no better than always answering the majority class (macro-F1)")
         return said
 
 
@@ -224,7 +225,7 @@ def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitt
     for number, member in enumerate(cell.division.members):
         outcome = cell.outcomes[number]
         if isinstance(outcome, classifiers.HeadError):
-            return outcome
+            return classifiers.HeadError(f"{protocol.task.name}, {_called(cell.head, cell.balance.label)}: {outcome}")
         fitted.append((fit_name(member.seed, member.fold), outcome.fitted))
         majority = majority_label(labels[member.rows["train"]])
         for part, probabilities in zip(PARTS, outcome.answers, strict=True):
@@ -243,3 +244,7 @@ def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitt
     evaluation = Evaluation(posts, protocol, predictions)
     folder = write_run(runs, cell.config, evaluation, fitted)
     return Fitted(folder, cell.config, evaluation.summary())
+
+
+def _called(head: str, balance: str) -> str:
+    return f"the head '{head}'" + (f" with balance {balance}" if balance != "none" else "")

@@ -23,9 +23,10 @@ def leaderboard(runs: Sequence[Fitted], metric: str = "macro_f1") -> list[dict[s
     """A row per run, by task, the best mean of `metric` on dev first: nothing is chosen on test.
 
     A row holds that mean and its deviation over seeds on dev and test, the test figure's 95 % interval over posts,
-    its gap to the task's best (on dev), and the p values of that gap over seeds and over posts, with Holm's
-    correction over the task's runs. `differs` is True where the corrected p over posts is below 0.05 and that over
-    seeds is as well, or cannot be computed. Values of p are None for the best itself.
+    what always answering train's majority class reaches on test, the gap to the task's best (on dev), and the p values
+    of that gap over seeds and over posts, with Holm's correction over the task's runs. `differs` is True where the
+    corrected p over posts is below 0.05 and that over seeds is as well, or cannot be computed. Values of p are None for
+    the best itself.
     """
     rows = []
     for task in dict.fromkeys(run.config["task"] for run in runs):
@@ -62,6 +63,7 @@ def _of_task(held: Sequence[Fitted], metric: str) -> list[dict[str, Any]]:
                 "test_sd": test["sd"],
                 "test_low": low,
                 "test_high": high,
+                "majority": run.evaluation["test"][f"majority_{metric}"],
                 "gap": test["mean"] - best["mean"],
                 "p_seeds": over_seeds(test["values"], best["values"], shared) if pair else None,
                 "p_posts": over_posts(said, answers[0], metric, draws) if rank > 1 else None,

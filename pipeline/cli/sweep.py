@@ -32,6 +32,7 @@ def sweep(
     tasks: Annotated[str | None, typer.Option(help="Tasks, as x,y; the dataset's usual one if left out.")] = None,
     preset: o.Preset = "fast",
     workers: o.Workers = None,
+    settings: o.Settings = None,
     synthetic: o.Synthetic = None,
     cache: o.Cache = o.CACHE,
     output: o.Output = o.RUNS,
@@ -62,14 +63,15 @@ def sweep(
     posts = source.open(cache, synthetic)
     protocols = _distinct([protocol.choose(posts, task) for task in (_listed(tasks) if tasks else [None])])
     sources = views.choose(posts, cache, "logistic")
-    chosen = _listed(heads) or _applicable(sources, preset, balances)
-    params = o.parameters(preset, None)
-    _check(chosen, sources, preset)
+    params = o.parameters(preset, settings)
+    chosen = _listed(heads) or _applicable(sources, params, balances)
+    _check(chosen, sources, params)
     say(
         f"{len(chosen)} heads x {len(balances)} balances x {len(protocols)} tasks x {seeds.seeds} seeds on "
         f"{' + '.join(s.label for s in sources)}"
     )
     done: list[Fitted] = []
+    said: set[str] = set()
     failed = 0
     try:
         for found in stage.fit_matrix(
@@ -91,6 +93,10 @@ def sweep(
             else:
                 done.append(found)
                 config = found.config
+                for sentence in found.warnings():
+                    if (told := f"{config['task']}: {sentence}") not in said:
+                        said.add(told)
+                        warn(told)
                 say(f"{config['task']}: {config['head']}, balance {config['balance']['label']}, done ({len(done)})")
     except KeyboardInterrupt:
         warn(f"{len(done)} runs are whole and written; the same command goes on with the others")
@@ -124,6 +130,7 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Fitted]) -> None:
                 f"{row['dev'] * 100:.2f} ± {row['dev_sd'] * 100:.2f}",
                 f"{row['test'] * 100:.2f} ± {row['test_sd'] * 100:.2f}",
                 f"{row['test_low'] * 100:.1f}-{row['test_high'] * 100:.1f}",
+                f"{row['majority'] * 100:.2f}",
                 "-" if row["rank"] == 1 else f"{row['gap'] * 100:+.2f}{'*' if row['differs'] else ''}",
                 _p(row["p_posts_holm"]),
                 _p(row["p_seeds_holm"]),
@@ -137,14 +144,16 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Fitted]) -> None:
         f"dev {words}",
         f"test {words}",
         "95 %",
+        "majority",
         "to the best",
         "p (posts)",
         "p (seeds)",
     ]
     o.print_table([*header, *(f"test {METRICS[metric]}" for metric in others)], shown)
     print(
-        "the best is the best on dev; 95 %: bootstrap over posts; p: against the best on test, Holm-corrected, paired"
-        " (randomisation over posts; t over seeds, corrected where each draws its own test posts); *: both below 0.05"
+        "the best is the best on dev; 95 %: bootstrap over posts; majority: train's commonest class for all; p: against"
+        " the best on test, Holm-corrected, paired (randomisation over posts; t over seeds, corrected where each draws"
+        " its own test posts); *: both below 0.05"
     )
 
 
@@ -169,8 +178,10 @@ def _distinct(protocols: list[Protocol]) -> list[Protocol]:
     return list(kept.values())
 
 
-def _applicable(sources: list[Source], preset: str, balances: list[Balance]) -> list[str]:
-    """The heads that belong in a sweep, take as many views as there are and one of the balances, know the preset."""
+def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Balance]) -> list[str]:
+    """The heads that belong in a sweep, take as many views as there are and one of the balances, know the preset and
+    the settings.
+    """
     from classifiers import HEADS, HeadError
     from classifiers.params import split_params
     from pipeline.fit import takes
@@ -182,7 +193,7 @@ def _applicable(sources: list[Source], preset: str, balances: list[Balance]) -> 
         if not card.swept or len(sources) < least or (greatest is not None and len(sources) > greatest):
             continue
         try:
-            split_params(card, {"preset": preset})
+            split_params(card, params)
         except HeadError as error:
             say(str(error))
             continue
@@ -192,12 +203,15 @@ def _applicable(sources: list[Source], preset: str, balances: list[Balance]) -> 
     return chosen
 
 
-def _check(heads: list[str], sources: list[Source], preset: str) -> None:
+def _check(heads: list[str], sources: list[Source], params: dict[str, Any]) -> None:
     """Refuse before anything is trained what no run could use."""
     from classifiers import head_card
     from classifiers.params import split_params
     from classifiers.table import check_view_count
+    from pipeline.errors import UsageError
 
+    if not heads:
+        raise UsageError("No head takes these views with this preset, these settings and balances; the notes say why.")
     for head in heads:
-        split_params(head_card(head), {"preset": preset})
+        split_params(head_card(head), params)
         check_view_count(head_card(head), [source.label for source in sources])

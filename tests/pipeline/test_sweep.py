@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -222,9 +223,9 @@ def table(run: Run, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
     """`crisis sweep` over the texts of a small table of which some rows share a group, as run(*flags)."""
     rng = np.random.default_rng(0)
     rows = [{"id": i, "text": f"{('help', 'other')[i % 2]} {i}", "label": "ab"[i % 2]} for i in range(120)]
-    frame = pandas.DataFrame(rows).assign(group=rng.integers(0, 40, 120))
+    frame = pandas.DataFrame(rows).assign(group=rng.integers(0, 40, 120), noise=np.repeat(["a", "b"], [114, 6]))
     frame.to_csv(tmp_path / "posts.csv", index=False)
-    flags = ("--data", "posts.csv", "--cache", "cache", "--group-column", "group")
+    flags = ("--data", "posts.csv", "--cache", "cache", "--group-column", "group", "--label-column", "label")
     assert run("extract", "--model", "classic", *flags, "-q")[0] == 0
     return lambda *more: run("sweep", *flags, "--text", "classic", "--seeds", "2", "--workers", "1", *more)
 
@@ -234,6 +235,47 @@ def test_a_task_that_is_asked_for_twice_is_trained_once(table: Callable[..., tup
     assert code == 0, said
     assert [row["task"] for row in json.loads(out)["leaderboard"]] == ["label"] * 2
     assert "The task label is asked for twice" in said
+
+
+def test_a_sweep_says_once_what_its_figures_are_worth_and_shows_the_majority(
+    table: Callable[..., tuple[int, str, str]],
+) -> None:
+    flags = ("--heads", "prototype,logistic", "--split", "random")
+    code, out, said = table(*flags)
+    assert code == 0, said
+    assert len(re.findall(r"label: \d+ groups \(tweets\) are in both train and test", said)) == 1
+    assert re.search("test macro-F1 +95 % +majority", out)
+    found = json.loads(table(*flags, "--json")[1])
+    majority = {run["run"]: run["test"]["majority_macro_f1"] for run in found["runs"]}
+    assert {row["run"]: row["majority"] for row in found["leaderboard"]} == majority
+    said = table("--heads", "logistic", "--label-column", "noise")[2]
+    assert "noise: on test the head 'logistic' is no better than always answering the majority class" in said
+
+
+def test_a_head_that_fails_in_a_sweep_is_named_with_its_task_and_balance(
+    table: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, _, said = table("--heads", "mlp", "--sampling", "none,over", "--set", "lr=1e30")
+    assert code == 1
+    assert "label, the head 'mlp': Training diverged" in said
+    assert "label, the head 'mlp' with balance over: Training diverged" in said
+
+
+def test_settings_of_a_sweep_reach_all_heads_and_those_without_them_are_left_out_or_refused(
+    table: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, out, said = table("--set", "k_grid=3,5", "--json")
+    assert code == 0, said
+    (found,) = json.loads(out)["runs"]
+    assert found["head"] == "knn"
+    assert json.loads((Path(found["run"]) / "config.json").read_text())["parameters"]["k_grid"] == [3, 5]
+    assert "The head 'mlp' has no parameter 'k_grid'" in said
+    code, _, said = table("--heads", "knn,mlp", "--set", "k_grid=3,5")
+    assert (code, "Traceback" in said) == (1, False)
+    assert "The head 'mlp' has no parameter 'k_grid'" in said
+    code, _, said = table("--set", "no_such=3")
+    assert code == 2
+    assert "No head takes" in said
 
 
 def environment() -> dict[str, str]:
