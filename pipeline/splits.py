@@ -92,7 +92,7 @@ def choose_protocol(
             raise UsageError("--splits and --setting belong to CrisisMMD; a table is split with --split.")
         protocol = _table(posts, task)
         if posts.splits and split is None:
-            protocol = _by_column(posts, protocol)
+            protocol = _by_column(posts, protocol, split_seed)
         else:
             protocol = _drawn(posts, protocol, split or "group", split_seed, test_event)
     if split_seed is not None and "official" in protocol.split:
@@ -194,26 +194,37 @@ def _table(posts: Posts, task_name: str | None) -> Protocol:
     return Protocol(task, "", "", labels, unknown, folds=lambda seed: [])
 
 
-def _by_column(posts: Posts, protocol: Protocol) -> Protocol:
-    """The table's own split column; a missing dev part is drawn from train by group."""
-    words = [_SPLIT_WORDS.get(value.strip().lower(), "") for value in posts.splits]
+def _by_column(posts: Posts, protocol: Protocol, split_seed: int | None) -> Protocol:
+    """The table's own split column; a missing dev part is drawn from train by group, per seed or by `split_seed`."""
+    said = [_SPLIT_WORDS.get(value.strip().lower(), "") for value in posts.splits]
     labelled = protocol.labels >= 0
-    part = {s: np.flatnonzero(np.array([w == s for w in words]) & labelled) for s in ("train", "dev", "test")}
+    part = {s: np.flatnonzero(np.array([one == s for one in said]) & labelled) for s in ("train", "dev", "test")}
     for name in ("train", "test"):
         if not len(part[name]):
             raise UsageError(f"The split column marks no labelled row as '{name}' (train, dev or val, test).")
+    words = "the table's split column"
+    if not len(part["dev"]):
+        words += f", dev drawn by group ({_drawn_by(split_seed)})"
+    elif split_seed is not None:
+        raise UsageError(
+            "--split-seed belongs to a drawn split, and the table's split column draws nothing; leave it out."
+        )
 
     def folds(seed: int) -> list[Fold]:
         if len(part["dev"]):
             return [Fold("", part["train"], part["dev"], part["test"])]
-        train, dev = _divide(posts, part["train"], DEV_SHARE, seed, by_group=True)
+        train, dev = _divide(posts, part["train"], DEV_SHARE, seed if split_seed is None else split_seed, by_group=True)
         return [Fold("", train, dev, part["test"])]
 
-    lost = int((labelled & np.array([word == "" for word in words])).sum())
+    lost = int((labelled & np.array([one == "" for one in said])).sum())
     notes = (
         (f"{lost} labelled posts are in no part: the split column says neither train, dev nor test",) if lost else ()
     )
-    return replace(protocol, setting="split column", split="the table's split column", folds=folds, notes=notes)
+    return replace(protocol, setting="split column", split=words, folds=folds, notes=notes)
+
+
+def _drawn_by(split_seed: int | None) -> str:
+    return "each seed draws its own" if split_seed is None else f"drawn with seed {split_seed}"
 
 
 def _drawn(posts: Posts, protocol: Protocol, split: str, split_seed: int | None, test_event: str | None) -> Protocol:
@@ -222,14 +233,13 @@ def _drawn(posts: Posts, protocol: Protocol, split: str, split_seed: int | None,
     if protocol.setting:
         # an official set re-split: only its own posts take part
         labelled = np.unique(np.concatenate([part for f in protocol.folds(0) for part in (f.train, f.dev, f.test)]))
-    drawn = "each seed draws its own" if split_seed is None else f"drawn with seed {split_seed}"
     by_group = split != "random"
     if split == "event":
         events = _events(posts, labelled, test_event)
-        words = f"leave one event out ({len(events)} held out)"
+        words = f"leave one event out ({test_event or len(events)} held out)"
     else:
         unit = "whole groups" if by_group else "single rows"
-        words = f"{split}: {TEST_SHARE:.0%} of {unit} test, {DEV_SHARE:.0%} dev, {drawn}"
+        words = f"{split}: {TEST_SHARE:.0%} of {unit} test, {DEV_SHARE:.0%} dev, {_drawn_by(split_seed)}"
 
     def folds(seed: int) -> list[Fold]:
         seed = seed if split_seed is None else split_seed

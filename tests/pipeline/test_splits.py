@@ -87,6 +87,23 @@ def test_split_column_is_followed_and_a_missing_dev_part_is_drawn() -> None:
         choose_protocol(table_of(splits=("train",) * 200))
 
 
+def test_split_seed_draws_the_dev_part_that_a_split_column_lacks_and_is_refused_where_nothing_is_drawn() -> None:
+    posts = table_of(splits=tuple(("train", "train", "test")[i % 3] for i in range(200)))
+    fixed, free = choose_protocol(posts, split_seed=3), choose_protocol(posts)
+    for seed in (0, 1):
+        assert np.array_equal(fixed.folds(seed)[0].dev, free.folds(3)[0].dev)
+        assert not np.array_equal(fixed.folds(seed)[0].dev, free.folds(seed)[0].dev)
+    assert "dev drawn by group (drawn with seed 3)" in fixed.split
+    whole = table_of(splits=tuple(("train", "dev", "test")[i % 3] for i in range(200)))
+    with pytest.raises(UsageError, match="draws nothing"):
+        choose_protocol(whole, split_seed=3)
+
+
+def test_the_event_that_is_held_out_is_said() -> None:
+    assert choose_protocol(table_of(), test_event="quake").split == "leave one event out (quake held out)"
+    assert choose_protocol(table_of(), split="event").split == "leave one event out (3 held out)"
+
+
 def test_label_never_seen_in_train_is_said() -> None:
     posts = table_of(splits=tuple("test" if i % 4 == 0 else "val" if i % 4 == 1 else "train" for i in range(200)))
     raw = [
