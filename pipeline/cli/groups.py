@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.views import Source
 
 LARGEST = 2**32 - 1
+Seeds = Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.")]
+FirstSeed = Annotated[int, typer.Option(min=0, max=LARGEST - 10_000, help="The first seed.")]
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -169,8 +171,8 @@ class SourceFlags:
 class SeedFlags:
     """Over which seeds."""
 
-    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.")] = 5
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST - 10_000, help="The first seed.")] = 0
+    seeds: Seeds = 5
+    seed: FirstSeed = 0
 
     def numbers(self) -> range:
         return range(self.seed, self.seed + self.seeds)

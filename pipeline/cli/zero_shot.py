@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli.groups import DatasetFlags, ProtocolFlags, grouped
+from pipeline.cli.groups import DatasetFlags, FirstSeed, ProtocolFlags, Seeds, grouped
 
 
 @grouped
@@ -20,8 +20,8 @@ def zero_shot(
         str | None, typer.Option(help="A task's name or a JSON file {class: [prompt, ...]}; the task's if left out.")
     ] = None,
     task: o.Task = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; they draw splits and nothing else.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    seeds: Seeds = 1,
+    seed: FirstSeed = 0,
     cache: o.Cache = o.CACHE,
     output: o.Output = o.RUNS,
     json: o.Json = False,

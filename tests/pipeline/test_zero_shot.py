@@ -21,6 +21,7 @@ from pipeline.prompts import TextTower, prompt_posts, prompts_of
 from pipeline.splits import choose_protocol
 from pipeline.tasks import TASKS
 from pipeline.zero_shot import zero_shot_run
+from tests.pipeline.conftest import Run
 from tests.pipeline.support import make_posts
 
 
@@ -206,3 +207,11 @@ def test_wrong_uses_are_refused(made: tuple[Posts, Path], prompts: str, tmp_path
         class_vectors(np.eye(2), ["a", "b"], ["a", "c"])
     with pytest.raises(HeadError, match="prompts have 2 features"):
         zero_shot({"image": np.eye(3)}, np.eye(2))
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--seeds"])
+@pytest.mark.parametrize("command", ["zero-shot", "fit-head", "sweep"])
+def test_seeds_beyond_those_that_a_split_can_be_drawn_with_are_refused(run: Run, command: str, flag: str) -> None:
+    code, _, said = run(command, flag, "5000000000")
+    assert code == 2
+    assert f"Invalid value for '{flag}'" in said
