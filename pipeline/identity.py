@@ -134,7 +134,7 @@ def identity_of(
     named = [((m.seed, m.fold, part), rows) for m in members for part, rows in m.rows.items()]
     for name, rows in [*named, *((side, rows) for side, rows in discordant.items())]:
         state.update(repr((name, len(rows))).encode())
-        state.update(number[rows].tobytes())
+        state.update(number[rows].data)
     for source in sources:
         state.update(source.name.encode())
         view = views.arrays[source.name]
@@ -142,5 +142,5 @@ def identity_of(
             with FeatureFile.open(source.path) as file:
                 state.update(file.hashes(source.inputs)[view.rows[own]].tobytes())
         else:
-            state.update(view[own].tobytes())
+            state.update(view[own].data)
     return state.hexdigest()
