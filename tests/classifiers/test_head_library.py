@@ -162,10 +162,25 @@ def test_what_only_pickle_could_keep_is_fitted_and_refused_to_save(name: str, tm
     assert not (tmp_path / "head").exists()
 
 
-@pytest.mark.parametrize("name", ["nothing", "os.system", "sklearn.svm.SVX", "sklearn.linear_model.Lasso", "svm.SVC"])
+NO_CLASSIFIERS = (
+    *("nothing", "os.system", "sklearn.svm.SVX", "sklearn.linear_model.Lasso", "svm.SVC", "sklearn.cluster.KMeans"),
+    # these have decision values or probabilities, though not of the labels
+    *("sklearn.ensemble.IsolationForest", "sklearn.svm.OneClassSVM", "sklearn.mixture.GaussianMixture"),
+    # a classifier only around another one, without which it cannot even say so
+    "sklearn.semi_supervised.SelfTrainingClassifier",
+)
+
+
+@pytest.mark.parametrize("name", NO_CLASSIFIERS)
 def test_only_classifiers_of_scikit_learn_are_built(name: str) -> None:
-    with pytest.raises(HeadError, match=name.replace(".", r"\.")):
+    with pytest.raises(HeadError, match="There is no classifier '" + name.replace(".", r"\.")):
         fitted(f"sklearn:{name}")
+
+
+def test_an_estimator_that_cannot_answer_some_post_says_so_in_a_sentence() -> None:
+    # the distance to be a neighbour within is 1, far below that of any two posts in so many dimensions
+    with pytest.raises(HeadError, match="'.*RadiusNeighborsClassifier' cannot answer this: No neighbors found"):
+        fitted("sklearn:sklearn.neighbors.RadiusNeighborsClassifier")
 
 
 def test_sklearn_name_and_parameter_mean_the_same() -> None:
