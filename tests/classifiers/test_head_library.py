@@ -179,7 +179,7 @@ def test_only_classifiers_of_scikit_learn_are_built(name: str) -> None:
 
 def test_an_estimator_that_cannot_answer_some_post_says_so_in_a_sentence() -> None:
     # the distance to be a neighbour within is 1, far below that of any two posts in so many dimensions
-    with pytest.raises(HeadError, match="'.*RadiusNeighborsClassifier' cannot answer this: No neighbors found"):
+    with pytest.raises(HeadError, match=r"'.*RadiusNeighborsClassifier' cannot answer this: No neighbors found"):
         fitted("sklearn:sklearn.neighbors.RadiusNeighborsClassifier")
 
 
