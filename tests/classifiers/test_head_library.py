@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from classifiers import FittedHead, HeadError, fit, head_card, load
+from classifiers.neighbours import NearestNeighbours
 
 POSTS = draw(400, "sum")
 
@@ -60,6 +61,20 @@ def test_knn_chooses_k_on_dev() -> None:
     chosen = noisy(k_grid=grid)
     assert chosen.best_epoch == 1 + ranks.index(min(ranks))
     assert [row["k"] for row in chosen.history] == list(grid)
+
+
+def test_knn_compares_dev_with_train_once_for_all_k(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid, compared = (1, 5, 40, 400), []
+    alone = [fitted("knn", k_grid=(k,)).history[0] for k in grid]
+    plain = NearestNeighbours._units
+    monkeypatch.setattr(
+        NearestNeighbours,
+        "_units",
+        lambda self, views: compared.append(len(views[IMAGE])) or plain(self, views),
+    )
+    together = fitted("knn", k_grid=grid).history
+    assert [{**row, "epoch": 1} for row in together] == alone
+    assert sum(compared) == len(POSTS.train) + len(POSTS.dev)
 
 
 def test_equally_near_neighbours_share_the_places_that_are_left() -> None:
