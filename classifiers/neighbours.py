@@ -12,7 +12,7 @@ from classifiers.metrics import dev_scores
 
 # similarities nearer than this are equal: products of other shapes round the same vectors differently
 _TIE = 1e-5
-_CHUNK = 1024
+_CHUNK = 256
 
 
 class _UnitViews:
