@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from classifiers.metrics import dev_scores
 
 # similarities nearer than this are equal: products of other shapes round the same vectors differently
 _TIE = 1e-5
-_CHUNK = 1024
+_CHUNK = 256
 
 
 class _UnitViews:
@@ -49,14 +49,18 @@ class _UnitViews:
 
     def probabilities(self, views: Views) -> np.ndarray:
         """float32 [n, C] for float32 views [n, D]."""
+        result = np.empty((len(next(iter(views.values()))), self.n_outputs), dtype=np.float32)
+        for part, units in self._in_chunks(views):
+            result[part] = self._answer(units)
+        return result
+
+    def _in_chunks(self, views: Views) -> Iterator[tuple[slice, np.ndarray]]:
+        """The unit vectors of some rows at a time, on one thread also for what is done with them."""
         from threadpoolctl import threadpool_limits
 
-        n = len(next(iter(views.values())))
-        result = np.empty((n, self.n_outputs), dtype=np.float32)
         with threadpool_limits(1):
-            for part in chunks(n, _CHUNK):
-                result[part] = self._answer(self._units({name: views[name][part] for name in self.dims}))
-        return result
+            for part in chunks(len(next(iter(views.values()))), _CHUNK):
+                yield part, self._units({name: views[name][part] for name in self.dims})
 
     def _answer(self, units: np.ndarray) -> np.ndarray:
         """Probabilities [n, C] of unit vectors [n, D]."""
@@ -101,23 +105,42 @@ class NearestNeighbours(_UnitViews):
             self.posts = self._learn_units(problem.train).astype(np.float16)
         self.targets = problem.train_targets
         history = []
-        for epoch, k in enumerate(sorted({min(int(k), len(self.posts)) for k in self.k_grid}), start=1):
-            self.k = np.array([k])
-            dev = np.log(self.probabilities(problem.dev))
-            history.append({"epoch": epoch, "k": float(k), **dev_scores(dev, problem)})
+        for epoch, (k, answers) in enumerate(self._tried(problem.dev).items(), start=1):
+            history.append({"epoch": epoch, "k": float(k), **dev_scores(np.log(answers), problem)})
         best = min(history, key=lambda row: (-row["dev_macro_f1"], row["dev_loss"], row["k"]))
         self.k = np.array([int(best["k"])])
         return history, int(best["epoch"])
 
+    def _tried(self, dev: Views) -> dict[int, np.ndarray]:
+        """Probabilities [n, C] per k of the grid, ascending; each dev post is compared with train once for all."""
+        n = len(next(iter(dev.values())))
+        tried = sorted({min(int(k), len(self.posts)) for k in self.k_grid})
+        found = {k: np.empty((n, self.n_outputs), dtype=np.float32) for k in tried}
+        for part, units in self._in_chunks(dev):
+            for k, shares in zip(tried, self._shares(units, tried), strict=True):
+                found[k][part] = shares
+        return found
+
     def _answer(self, units: np.ndarray) -> np.ndarray:
+        (shares,) = self._shares(units, [min(int(self.k[0]), len(self.posts))])
+        return shares
+
+    def _shares(self, units: np.ndarray, ks: Sequence[int]) -> Iterator[np.ndarray]:
+        """Probabilities [n, C] of unit vectors [n, D] for each of `ks`, 1 to the number of train posts."""
         near = units @ self.posts.astype(np.float32).T
-        k = min(int(self.k[0]), near.shape[1])
-        farthest = -np.partition(-near, k - 1, axis=1)[:, k - 1 : k]
-        nearer, tied = near > farthest + _TIE, np.abs(near - farthest) <= _TIE
-        places = k - nearer.sum(axis=1, keepdims=True)
-        votes = nearer + tied * (places / tied.sum(axis=1, keepdims=True))
-        shown = np.eye(self.n_outputs)[self.targets]
-        return (votes @ shown + shown.mean(axis=0)) / (k + 1)
+        n, last = len(near), max(ks)
+        nearest = -np.sort(np.partition(-near, last - 1, axis=1)[:, :last], axis=1)
+        # no other train post has a vote for any k
+        rows, columns = np.nonzero(near >= nearest[:, -1:] - 2 * _TIE)
+        found, cells = near[rows, columns], rows * self.n_outputs + self.targets[columns]
+        all_shares = np.bincount(self.targets, minlength=self.n_outputs) / len(self.targets)
+        for k in ks:
+            farthest = nearest[rows, k - 1]
+            nearer, tied = found > farthest + _TIE, np.abs(found - farthest) <= _TIE
+            places = k - np.bincount(rows, nearer, n)
+            votes = nearer + tied * (places / np.bincount(rows, tied, n))[rows]
+            counts = np.bincount(cells, votes, n * self.n_outputs).reshape(n, -1)
+            yield (counts + all_shares) / (k + 1)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """`posts` float16 [n, D], `targets` int64 [n], `k` int64 [1], `mean` and `scale` float32 [D]."""

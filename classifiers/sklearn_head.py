@@ -99,9 +99,12 @@ class SklearnHead:
         self._tensors = dict(tensors)
 
     def _ask(self, wide: np.ndarray) -> np.ndarray:
-        if hasattr(self._model, "predict_proba"):
-            return self._model.predict_proba(wide)
-        values = self._model.decision_function(wide)
+        try:
+            if hasattr(self._model, "predict_proba"):
+                return self._model.predict_proba(wide)
+            values = self._model.decision_function(wide)
+        except ValueError as error:
+            raise HeadError(f"'{self.estimator}' cannot answer this: {str(error).splitlines()[0]}") from error
         if values.ndim == 1:
             values = np.column_stack([np.zeros(len(values)), values])
         powers = np.exp(values - values.max(axis=1, keepdims=True))
@@ -114,12 +117,17 @@ class SklearnHead:
 
 def _build(estimator: str, seed: int) -> Any:
     """The unfitted classifier, seeded where it takes a seed; `HeadError` for what is no classifier."""
+    from sklearn.base import is_classifier
+
     path, settings = ESTIMATORS.get(estimator, (estimator, {}))
     module, _, name = path.rpartition(".")
     try:
         if not module.split(".")[0] == "sklearn":
             raise ImportError("not a part of scikit-learn")
         model = getattr(importlib.import_module(module), name)(**settings)
+        # a finder of outliers has decision values too, but never looks at labels
+        if not is_classifier(model):
+            raise TypeError("it does not learn classes from labels")
     except (ImportError, AttributeError, TypeError) as error:
         raise HeadError(
             f"There is no classifier '{estimator}' ({error}); give the import path of one of scikit-learn's, or "

@@ -30,9 +30,12 @@ def zero_shot(views: Mapping[str, np.ndarray], classes: np.ndarray) -> np.ndarra
     """Probabilities float32 [n, C]: the softmax of 100 times the cosine between post and class.
 
     `views` are arrays [n, D] of the space that the class vectors `classes` [C, D] lie in; of several (image and
-    text) the mean of their unit vectors is the post's. Raises `HeadError` for views of another width.
+    text) the mean of their unit vectors is the post's. Raises `HeadError` for views of another width, and for
+    several of one modality, which are never all of that space.
     """
     check_views(views)
+    if len({name.partition("/")[0] for name in views}) < len(views):
+        raise HeadError(f"Zero-shot answers take one view per modality, but were given {', '.join(sorted(views))}.")
     for name, array in views.items():
         if array.ndim != 2 or array.shape[1] != classes.shape[1]:
             raise HeadError(

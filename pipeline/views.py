@@ -27,7 +27,7 @@ USABLE = (Status.OK, Status.BLANK)
 @dataclass(frozen=True)
 class Source:
     """One view of one cache file. `label` names it in results: model, short fingerprint and view; `name` names it
-    among the views of a fit: its modality, or "text/layer-0" for one of several of a modality.
+    among the views of a fit: its modality, and for one of several of a modality its `part`, as in "text/layer-0".
 
     `modality` is what the view stands for: "image", "text", "joint", or "caption" for the text view of a caption.
     """
@@ -36,11 +36,11 @@ class Source:
     model: str
     view: str
     path: Path
-    one_of_several: bool = False
+    part: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.modality}/{self.view.partition('/')[2]}" if self.one_of_several else self.modality
+        return f"{self.modality}/{self.part}" if self.part else self.modality
 
     @property
     def inputs(self) -> str:
@@ -71,16 +71,47 @@ def find_sources(
 ) -> list[Source]:
     """The sources of `--image`, `--text` and `--caption` (MODEL, MODEL@FINGERPRINT, with :VIEW if not the default).
 
-    A VIEW with a star, such as text/layer-*, stands for all pooled views that it matches. A caption's source is a
-    text model's cache of captions (`crisis extract --text caption:NAME`).
+    Each takes several with commas between. A VIEW with a star, such as text/layer-*, stands for all pooled views that
+    it matches; a view that is named twice counts once. A caption's source is a text model's cache of captions
+    (`crisis extract --text caption:NAME`).
 
     Raises `UsageError` with the command to run when a model has no features of this dataset.
     """
     wanted = (("image", image), ("text", text), ("caption", caption))
-    sources = [_find(posts, cache, modality, spec) for modality, spec in wanted if spec is not None]
-    if len({source.modality for source in sources}) < len(sources):
+    by_flag = [_of_flag(posts, cache, modality, specs) for modality, specs in wanted if specs is not None]
+    modalities = [modality for sources in by_flag for modality in {source.modality for source in sources}]
+    if len(set(modalities)) < len(modalities):
         raise UsageError("Only one of --image and --text can name a joint view; leave the other one out.")
-    return [one for source in sources for one in _expanded(source)]
+    return [source for sources in by_flag for source in sources]
+
+
+def _of_flag(posts: Posts, cache: Path, modality: str, specs: str) -> list[Source]:
+    """The sources that one flag names, each once."""
+    found: dict[str, Source] = {}
+    for spec in map(str.strip, specs.split(",")):
+        if not spec:
+            raise UsageError(f"--{modality} '{specs}' has an empty name in it; write MODEL:VIEW,MODEL:VIEW.")
+        for source in _expanded(_find(posts, cache, modality, spec)):
+            # a view that a star matches keeps its part, also where it is named by itself as well
+            if source.part or source.label not in found:
+                found[source.label] = source
+    by_modality: dict[str, list[Source]] = {}
+    for source in found.values():
+        by_modality.setdefault(source.modality, []).append(source)
+    return [source for alike in by_modality.values() for source in _told_apart(alike)]
+
+
+def _told_apart(sources: list[Source]) -> list[Source]:
+    """Several sources of one modality with the shortest parts that differ: their view's name, or the model's or the
+    file's before it, as in layer-0, bert/layer-0, bert@1a2b3c4d/layer-0.
+    """
+    if len(sources) == 1:
+        return sources
+    tails = [source.view.partition("/")[2] for source in sources]
+    owners = ([""] * len(sources), [f"{one.model}/" for one in sources], [f"{one.path.stem}/" for one in sources])
+    parts = ([owner + tail for owner, tail in zip(of, tails, strict=True)] for of in owners)
+    chosen = next(names for names in parts if len(set(names)) == len(names))
+    return [replace(source, part=part) for source, part in zip(sources, chosen, strict=True)]
 
 
 def _expanded(source: Source) -> list[Source]:
@@ -92,7 +123,7 @@ def _expanded(source: Source) -> list[Source]:
         if not own:
             have = ", ".join(file.views)
             raise UsageError(f"{source.path.name} has no pooled {source.inputs} view '{source.view}'; it has {have}.")
-    return [replace(source, view=name, one_of_several=True) for name in own]
+    return [replace(source, view=name, part=name.partition("/")[2]) for name in own]
 
 
 def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:

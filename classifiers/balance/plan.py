@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,8 +15,7 @@ class Plan:
 
     `rows` per view int64 [n]: the row whose vector the view takes (None: `order` for all). `keep` per view bool
     [n]: False for zeros in its place, after standardisation. `partner` int64 [n] and `share` float [n], from 0 to
-    1: the row's vectors and labels are `share` its own and the rest the partner's. `weights` float [n]: of each
-    row in the loss.
+    1: the row's vectors and labels are `share` its own and the rest the partner's.
     """
 
     order: Tensor
@@ -24,7 +23,6 @@ class Plan:
     keep: tuple[Tensor, ...] | None = None
     partner: Tensor | None = None
     share: Tensor | None = None
-    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -39,13 +37,7 @@ class Plan:
                 _each(self.keep, part),
                 _one(self.partner, part),
                 _one(self.share, part),
-                _one(self.weights, part),
             )
-
-    def weighted(self, weights: Tensor) -> Plan:
-        """The plan with every row's weight multiplied by that of its own row in `weights` [N]."""
-        own = weights[self.order]
-        return replace(self, weights=own if self.weights is None else own * self.weights)
 
 
 def swap(order: Tensor, view: Tensor, donors: Tensor, views: int) -> Plan:

@@ -37,7 +37,7 @@ class Feed:
         mass = self._mass[part.order]
         if part.partner is not None and part.share is not None:
             mass = _mixed(mass, self._mass[part.partner], part.share)
-        return mass if part.weights is None else mass * _column(part.weights, mass)
+        return mass
 
 
 def cross_entropy_of(mass: Tensor, logits: Tensor) -> Tensor:

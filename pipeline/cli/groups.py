@@ -134,7 +134,7 @@ class SourceFlags:
 
     model: Annotated[str | None, typer.Option(help="The model whose views to use, image and text.")] = None
     image: Annotated[str | None, typer.Option(help="The image model: MODEL[@FINGERPRINT][:VIEW].")] = None
-    text: Annotated[str | None, typer.Option(help="The text model: MODEL[@FINGERPRINT][:VIEW].")] = None
+    text: Annotated[str | None, typer.Option(help="The text models: MODEL[@FINGERPRINT][:VIEW],...")] = None
     caption: Annotated[
         str | None, typer.Option(help="The text model over captions (extracted with --text caption:NAME).")
     ] = None

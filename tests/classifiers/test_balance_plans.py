@@ -24,7 +24,7 @@ def uniforms(shape: tuple[int, ...]) -> np.ndarray:
 
 def test_a_plan_is_cut_into_the_batches_it_is_trained_in() -> None:
     order = torch.arange(10)
-    plan = Plan(order, rows=(order, order.flip(0)), keep=(order > 3, order > 5), weights=order.double())
+    plan = Plan(order, rows=(order, order.flip(0)), keep=(order > 3, order > 5))
     parts = list(plan.split(4))
     assert [len(part) for part in parts] == [4, 4, 2]
     assert parts[1].rows is not None
@@ -32,9 +32,6 @@ def test_a_plan_is_cut_into_the_batches_it_is_trained_in() -> None:
     assert parts[2].keep is not None
     assert parts[2].keep[0].tolist() == [True, True]
     assert parts[0].partner is None
-    double = plan.weighted(torch.full((10,), 2.0))
-    assert double.weights is not None
-    assert double.weights.tolist() == (2.0 * order).tolist()
 
 
 def test_donors_are_equally_likely_never_the_row_itself_and_of_the_class_asked_for() -> None:

@@ -116,22 +116,6 @@ def test_dropout_acts_in_training_and_not_in_answers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_HEADS)
-def test_a_post_is_answered_alike_alone_in_company_and_in_any_order(name: str) -> None:
-    posts = draw(160, "sum")
-    fitted = fit(name, posts.views, posts.labels, posts.train, posts.dev, 3, 0, **QUICK[name])
-    together = fitted.predict_proba(posts.views, posts.test)
-    order = np.random.default_rng(0).permutation(len(posts.test))
-
-    shuffled = fitted.predict_proba(posts.views, posts.test[order])
-    alone = np.concatenate([fitted.predict_proba(posts.views, posts.test[i : i + 1]) for i in range(10)])
-
-    assert together.dtype == np.float32
-    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(shuffled, together[order], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(alone, together[:10], rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", ALL_HEADS)
 def test_views_are_told_apart_by_name_and_not_by_position(name: str) -> None:
     posts = draw(160, "sum")
     swapped = dict(reversed(posts.views.items()))

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from classifiers import FittedHead, HeadError, fit, head_card, load
+from classifiers.neighbours import NearestNeighbours
 
 POSTS = draw(400, "sum")
 
@@ -60,6 +61,20 @@ def test_knn_chooses_k_on_dev() -> None:
     chosen = noisy(k_grid=grid)
     assert chosen.best_epoch == 1 + ranks.index(min(ranks))
     assert [row["k"] for row in chosen.history] == list(grid)
+
+
+def test_knn_compares_dev_with_train_once_for_all_k(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid, compared = (1, 5, 40, 400), []
+    alone = [fitted("knn", k_grid=(k,)).history[0] for k in grid]
+    plain = NearestNeighbours._units
+    monkeypatch.setattr(
+        NearestNeighbours,
+        "_units",
+        lambda self, views: compared.append(len(views[IMAGE])) or plain(self, views),
+    )
+    together = fitted("knn", k_grid=grid).history
+    assert [{**row, "epoch": 1} for row in together] == alone
+    assert sum(compared) == len(POSTS.train) + len(POSTS.dev)
 
 
 def test_equally_near_neighbours_share_the_places_that_are_left() -> None:
@@ -162,10 +177,25 @@ def test_what_only_pickle_could_keep_is_fitted_and_refused_to_save(name: str, tm
     assert not (tmp_path / "head").exists()
 
 
-@pytest.mark.parametrize("name", ["nothing", "os.system", "sklearn.svm.SVX", "sklearn.linear_model.Lasso", "svm.SVC"])
+NO_CLASSIFIERS = (
+    *("nothing", "os.system", "sklearn.svm.SVX", "sklearn.linear_model.Lasso", "svm.SVC", "sklearn.cluster.KMeans"),
+    # these have decision values or probabilities, though not of the labels
+    *("sklearn.ensemble.IsolationForest", "sklearn.svm.OneClassSVM", "sklearn.mixture.GaussianMixture"),
+    # a classifier only around another one, without which it cannot even say so
+    "sklearn.semi_supervised.SelfTrainingClassifier",
+)
+
+
+@pytest.mark.parametrize("name", NO_CLASSIFIERS)
 def test_only_classifiers_of_scikit_learn_are_built(name: str) -> None:
-    with pytest.raises(HeadError, match=name.replace(".", r"\.")):
+    with pytest.raises(HeadError, match="There is no classifier '" + name.replace(".", r"\.")):
         fitted(f"sklearn:{name}")
+
+
+def test_an_estimator_that_cannot_answer_some_post_says_so_in_a_sentence() -> None:
+    # the distance to be a neighbour within is 1, far below that of any two posts in so many dimensions
+    with pytest.raises(HeadError, match=r"'.*RadiusNeighborsClassifier' cannot answer this: No neighbors found"):
+        fitted("sklearn:sklearn.neighbors.RadiusNeighborsClassifier")
 
 
 def test_sklearn_name_and_parameter_mean_the_same() -> None:

@@ -7,6 +7,7 @@ import pytest
 from head_support import ALL_HEADS, IMAGE, QUICK, TEXT, draw
 
 from classifiers import HEADS, FittedHead, HeadError, fit
+from classifiers.zero_shot import zero_shot
 
 POSTS = draw(160, "sum")
 
@@ -109,6 +110,13 @@ def test_heads_survive_a_class_that_is_absent_in_one_part(name: str, part: str) 
     # what train never showed is never given; what dev never showed may be
     assert (answers[:, 1] == 0).all() == (part == "train")
     assert np.isfinite([row["dev_loss"] for row in fitted.history]).all()
+
+
+def test_zero_shot_refuses_two_views_of_one_modality() -> None:
+    vectors = np.ones((4, 3))
+    assert zero_shot({"image": vectors, "text": vectors}, np.ones((2, 3))).shape == (4, 2)
+    with pytest.raises(HeadError, match="one view per modality, but were given text/clip/projected, text/other/p"):
+        zero_shot({"text/clip/projected": vectors, "text/other/projected": vectors}, np.ones((2, 3)))
 
 
 @pytest.mark.parametrize("name", HEADS)
