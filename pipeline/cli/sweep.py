@@ -46,7 +46,8 @@ def sweep(
     """Train every head on every task over several seeds; each run is written as soon as it is done.
 
     Interrupted, the same command goes on with what is missing: a run that is there already, equal in its whole
-    configuration and of the same labels, folds and vectors, is not trained again. At the end stands a leaderboard, also written as CSV and JSON.
+    configuration and of the same labels, folds and vectors, is not trained again. At the end stands a leaderboard,
+    also written as CSV and JSON.
     """
     from classifiers import HeadError
     from pipeline import fit as stage
