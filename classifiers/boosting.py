@@ -43,7 +43,7 @@ class Boosting:
             "max_bin": 63,
             "num_threads": 1,
             "deterministic": True,
-            "force_row_wise": True,
+            "force_col_wise": True,
             "verbosity": -1,
             **({"objective": "multiclass", "num_class": n_outputs} if n_outputs > 2 else {"objective": "binary"}),
         }

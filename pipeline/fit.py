@@ -85,9 +85,10 @@ def choose_sources(
         say(f"Models: image {image}, text {text} (chosen from what is cached)")
     given = [m for m, spec in (("image", image), ("text", text), ("caption", caption)) if spec]
     showing.trained(given)
-    if len(given) < declared.views[0]:
+    sources = find_sources(posts, cache, image, text, caption)
+    if len(sources) < declared.views[0]:
         raise UsageError(f"The head '{head}' needs an image and a text model; give --image and --text.")
-    return find_sources(posts, cache, image, text, caption)
+    return sources
 
 
 def fit_head(

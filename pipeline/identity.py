@@ -25,8 +25,8 @@ from pipeline.views import Source, Views
 
 @dataclass(frozen=True)
 class Division:
-    """One protocol over the loaded views, for all heads: the name of its labels, its fits, the rows in conflict per
-    side as they are shown, and the digest of it all, `identity_of`.
+    """One protocol over the loaded views, for all heads: the name of its labels, its fits, per view the rows whose own
+    label on that view's side is not the post's, and the digest of it all, `identity_of`.
     """
 
     protocol: Protocol
@@ -52,8 +52,8 @@ def divide(
     members = members_of(protocol, seeds, place, views, visible)
     sides = discordant_rows(posts, protocol, place)
     identity = identity_of(posts, protocol, members, sides, sources, views, wanted)
-    shown_sides = {side: visible.in_every_block(rows) for side, rows in sides.items()}
-    return Division(protocol, labels, members, shown_sides, identity)
+    marked = {one.name: visible.in_every_block(sides[one.modality]) for one in sources if one.modality in sides}
+    return Division(protocol, labels, members, marked, identity)
 
 
 def run_config(

@@ -21,8 +21,11 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.extract import Options, extract
 from pipeline.fit import choose_sources, fit_head
+from pipeline.identity import divide
+from pipeline.showing import Showing, shown
 from pipeline.splits import choose_protocol
 from pipeline.tasks import TASKS
+from pipeline.views import find_sources, load_views
 from tests.pipeline.conftest import Run
 from tests.pipeline.support import Counting, classic_card, make_posts
 
@@ -179,3 +182,22 @@ def test_the_view_that_disagrees_reaches_the_balancer(tmp_path: Path, monkeypatc
     history = pandas.read_parquet(found.run / "history.parquet")
     train = set(job.train_rows.tolist())
     assert history["swapped"][0] == pytest.approx(len(train & set(range(0, 120, 10))) / len(train))
+
+
+def test_conflicts_are_marked_in_every_view_of_their_side(tmp_path: Path) -> None:
+    plain = make_posts(tmp_path / "data", count=60, photos=30)
+    extract(plain, classic_card(), Counting(), tmp_path / "cache", Options(), "crisis extract")
+    posts, drawn, every = two_sided(plain), choose_protocol(plain), np.arange(60)
+    labels = np.array([0 if label == "informative" else 1 for label in posts.labels["informative"]["text"]])
+    protocol = replace(drawn, task=TASKS["informative"], labels=labels)
+    image, text = find_sources(posts, tmp_path / "cache", "classic", "classic")
+    sources = [replace(image, part="one"), replace(image, part="other"), text]
+    loaded = load_views(posts, [image, text], every)
+    arrays = {source.name: loaded.arrays[source.modality] for source in sources}
+    views = replace(loaded, arrays=arrays)
+    marked = divide(posts, protocol, "0", [0], sources, views, shown(arrays, Showing()), every).discordant
+    assert {name: rows.tolist() for name, rows in marked.items()} == {
+        "image/one": list(range(0, 60, 10)),
+        "image/other": list(range(0, 60, 10)),
+        "text": [],
+    }

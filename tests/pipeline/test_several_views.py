@@ -145,6 +145,7 @@ def test_what_cannot_be_found_is_one_sentence(corpus: Posts, text: str, words: s
         ("attention_pool", "W:text/tokens,stranger:text/layer-*"),
         ("attention_pool", "W:text/tokens,stranger:text/tokens"),
         ("concat", "W,stranger"),
+        ("guided_ca", "W,stranger"),
         ("logistic", "W:text/layer-*,V:text/layer-0"),
     ],
 )
