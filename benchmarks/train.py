@@ -8,7 +8,6 @@ measured in the same run. Item (c), the logistic path, is `benchmarks.logistic`.
 from __future__ import annotations
 
 import argparse
-import math
 import multiprocessing
 import resource
 import statistics
@@ -16,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks import rivals
-from classifiers import HEADS, Job, fit_each
-from classifiers.fitting import FittedHead
+from classifiers import HEADS, Job, fit_each, head_card
+from classifiers.fitting import Outcome
 from classifiers.many import cores
 from classifiers.metrics import accuracy
 
 TRAIN, DEV, TEST, DIM = 9599, 1573, 1534, 512
+POSTS = TRAIN + DEV + TEST
 TASKS = (2, 5, 3)
 WORKER_MEMORY: list[float] = []
 ROWS = {
@@ -40,17 +40,26 @@ ROWS = {
 }
 
 
-def planted(classes: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Two views float32 that each carry part of the label, and noise that neither explains."""
+def planted(tasks: Sequence[int], seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Two views float32 that each carry part of the label of each task, named by its count of classes, and labels of
+    which 8 % are drawn anew.
+    """
     rng = np.random.default_rng(seed)
-    n = TRAIN + DEV + TEST
-    labels = rng.integers(0, classes, n)
+    truth = {classes: rng.integers(0, classes, POSTS) for classes in tasks}
     views = {}
     for name in ("image", "text"):
-        centres = rng.normal(size=(classes, DIM)) * 0.12
-        views[name] = (centres[labels] + rng.normal(size=(n, DIM))).astype(np.float32)
-    wrong = rng.random(n) < 0.08
-    return views, np.where(wrong, rng.integers(0, classes, n), labels)
+        views[name] = rng.standard_normal((POSTS, DIM), dtype=np.float32) + _told(rng, truth, DIM)
+    return views, _with_mistakes(rng, truth)
+
+
+def _told(rng: np.random.Generator, truth: dict[int, np.ndarray], dim: int) -> np.ndarray:
+    """What one view says of each post, [n, dim]: a point for every class of every task, and their sum."""
+    return sum((rng.normal(size=(classes, dim)) * 0.12).astype(np.float32)[own] for classes, own in truth.items())
+
+
+def _with_mistakes(rng: np.random.Generator, truth: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    wrong = rng.random(POSTS) < 0.08
+    return {str(classes): np.where(wrong, rng.integers(0, classes, POSTS), own) for classes, own in truth.items()}
 
 
 def gemm_peak(threads: int) -> float:
@@ -65,7 +74,7 @@ def gemm_peak(threads: int) -> float:
     return 2 * 1024**3 / best / 1e9
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lap:
     """One competitor's fits in one turn: wall seconds of all, their epochs, accuracies on test, best dev losses."""
 
@@ -85,23 +94,37 @@ class Lap:
         return self.seconds / self.epochs
 
 
-def ours(
-    views: dict[str, np.ndarray], labels: np.ndarray, seeds: Iterable[int], head: str = "guided_ca", **params: Any
-) -> tuple[list[FittedHead], Lap]:
-    """All seeds of one head."""
+def ours(views: dict[str, np.ndarray], labels: np.ndarray, each: int, params: dict[str, Any], turn: int) -> Lap:
+    """guided_ca with the `each` seeds of a turn."""
     started = time.perf_counter()
+    seeds = range(turn * each, (turn + 1) * each)
     n_classes = int(labels.max()) + 1
-    jobs = [Job(head, ROWS["train"], ROWS["dev"], n_classes, seed, params, answer=(ROWS["test"],)) for seed in seeds]
-    fitted, right = [], []
+    jobs = [Job("guided_ca", ROWS["train"], ROWS["dev"], n_classes, s, params, answer=(ROWS["test"],)) for s in seeds]
+    lap = Lap(0, 0, [], [])
     for _, outcome in fit_each(jobs, views, labels):
         if isinstance(outcome, Exception):
             raise outcome
-        fitted.append(outcome.fitted)
-        _note_memory()
-        right.append(accuracy(labels[ROWS["test"]], outcome.answers[0].argmax(axis=1)))
-    epochs, in_fits = sum(len(one.history) for one in fitted), sum(one.seconds for one in fitted)
-    losses = [one.history[one.best_epoch - 1].get("dev_loss", math.nan) for one in fitted]
-    return fitted, Lap(time.perf_counter() - started, epochs, right, losses, in_fits)
+        fitted = outcome.fitted
+        lap.epochs += len(fitted.history)
+        lap.in_fits += fitted.seconds
+        lap.right.append(accuracy(labels[ROWS["test"]], outcome.answers[0].argmax(axis=1)))
+        lap.dev_losses.append(fitted.history[fitted.best_epoch - 1]["dev_loss"])
+    lap.seconds = time.perf_counter() - started
+    return lap
+
+
+def theirs(
+    rival: Callable[..., tuple[int, list[float], list[float]]],
+    views: dict[str, np.ndarray],
+    labels: np.ndarray,
+    width: int,
+    momentum: float,
+    turn: int,
+) -> Lap:
+    """One fit of a rival, the turn being its seed."""
+    started = time.perf_counter()
+    epochs, right, losses = rival(views, labels, ROWS, [turn], width, momentum)
+    return Lap(time.perf_counter() - started, epochs, right, losses)
 
 
 def item_a(turns: int, seeds: int) -> None:
@@ -109,42 +132,29 @@ def item_a(turns: int, seeds: int) -> None:
 
     Every turn has seeds of its own, together `seeds` or more: ours trains one for each core, the others one.
     """
-    views, labels = planted(2)
+    views, by_task = planted([2])
+    labels = by_task["2"]
     each = max(cores(), -(-seeds // turns))
-    ours(views, labels, range(each), max_epochs=1)  # the process that workers are forked from has started
+    ours(views, labels, each, {"max_epochs": 1}, 0)  # the process that workers are forked from has started
     for width in (128, 512):
         for momentum in (0.0, 0.9):
             paper = {"preset": "paper", "width": width, "momentum": momentum, "max_epochs": rivals.EPOCHS}
-            race: dict[str, Callable[[int], Lap]] = {
-                "ours": lambda turn, p=paper: ours(views, labels, range(turn * each, (turn + 1) * each), **p)[1],
-                "sources' loop": lambda turn, w=width, m=momentum: _lap(rivals.loop, views, labels, turn, w, m),
-            }
+            race = {"ours": partial(ours, views, labels, each, paper)}
+            others = {"sources' loop": rivals.loop}
             if momentum == 0.0:
-                race["fast"] = lambda turn, w=width: ours(
-                    views, labels, range(turn * each, (turn + 1) * each), width=w
-                )[1]
+                race["fast"] = partial(ours, views, labels, each, {"width": width})
             elif width == 128:
-                race["scikit-learn MLP"] = lambda turn, w=width, m=momentum: _lap(
-                    rivals.sklearn_mlp, views, labels, turn, w, m
-                )
+                others["scikit-learn MLP"] = rivals.sklearn_mlp
                 if rivals.has_skorch():
-                    race["skorch"] = lambda turn, w=width, m=momentum: _lap(
-                        rivals.skorch_net, views, labels, turn, w, m
-                    )
-            peaks, laps = [], {name: [] for name in race}
+                    others["skorch"] = rivals.skorch_net
+            race |= {name: partial(theirs, rival, views, labels, width, momentum) for name, rival in others.items()}
+            peaks: list[float] = []
+            laps: dict[str, list[Lap]] = {name: [] for name in race}
             for turn in range(turns):
                 peaks.append(gemm_peak(cores()) / cores())
                 for name, run in race.items():
                     laps[name].append(run(turn))
             _print_race(f"K={width} momentum={momentum}", laps, statistics.median(peaks), width)
-
-
-def _lap(rival: Callable[..., tuple[int, list[float], list[float]]], *what: Any) -> Lap:
-    """One fit of a rival, the turn being its seed."""
-    views, labels, turn, *settings = what
-    started = time.perf_counter()
-    epochs, right, losses = rival(views, labels, ROWS, [turn], *settings)
-    return Lap(time.perf_counter() - started, epochs, right, losses)
 
 
 def _print_race(title: str, laps: dict[str, list[Lap]], peak: float, width: int) -> None:
@@ -188,58 +198,78 @@ def _ratio(theirs: list[Lap], mine: list[Lap], of: Callable[[Lap], float]) -> st
 def item_d(turns: int, seeds: int) -> None:
     """Every head for two vectors x three tasks x ten seeds under `fast`, once."""
     heads = [card for card in HEADS.values() if card.swept and card.views[0] <= 2 and (card.views[1] or 2) >= 2]
-    _matrix("d", [card.name for card in heads], seeds, {classes: planted(classes, classes) for classes in TASKS})
+    views, labels = planted(TASKS)
+    _matrix("d", [card.name for card in heads], seeds, views, labels)
 
 
 def item_t(turns: int, seeds: int) -> None:
     """Every token head on cached token views (float16, mapped) x three tasks x ten seeds under `fast`, once."""
     with tempfile.TemporaryDirectory() as folder:
-        problems = {classes: planted_tokens(classes, Path(folder)) for classes in TASKS}
-        _matrix("t", [card.name for card in HEADS.values() if card.swept and card.tokens], seeds, problems)
+        views, labels = planted_tokens(Path(folder))
+        _matrix("t", [card.name for card in HEADS.values() if card.swept and card.tokens], seeds, views, labels)
 
 
-def planted_tokens(classes: int, folder: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """16 image and up to 32 text tokens of 384 features, float16 maps; a third of a post's tokens tell the label."""
-    rng = np.random.default_rng(classes)
-    n = TRAIN + DEV + TEST
-    labels = rng.integers(0, classes, n)
+def planted_tokens(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """16 image and up to 32 text tokens of 384 features, float16 maps; a third of a post's tokens tell its labels."""
+    rng = np.random.default_rng(0)
+    truth = {classes: rng.integers(0, classes, POSTS) for classes in TASKS}
     views: dict[str, np.ndarray] = {}
     for name, length in (("image", 16), ("text", 32)):
-        centres = rng.normal(size=(classes, 384)) * 0.12
+        told = _told(rng, truth, 384)
         views[name] = np.lib.format.open_memmap(
-            folder / f"{name}{classes}.npy", mode="w+", dtype=np.float16, shape=(n, length, 384)
+            folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=(POSTS, length, 384)
         )
-        for start in range(0, n, 1000):
-            own = labels[start : start + 1000]
+        for start in range(0, POSTS, 1000):
+            own = told[start : start + 1000]
             telling = rng.random((len(own), length, 1)) < 0.3
-            tokens = rng.standard_normal((len(own), length, 384), dtype=np.float32) + centres[own][:, None] * telling
+            tokens = rng.standard_normal((len(own), length, 384), dtype=np.float32) + own[:, None] * telling
             if name == "text":
                 ends = np.clip(rng.normal(20, 7, len(own)), 4, length)
                 tokens[np.arange(length) >= ends[:, None]] = 0
             views[name][start : start + 1000] = tokens
-    return views, labels
+    return views, _with_mistakes(rng, truth)
 
 
 def _matrix(
-    item: str, heads: list[str], seeds: int, problems: dict[int, tuple[dict[str, np.ndarray], np.ndarray]]
+    item: str, heads: list[str], seeds: int, views: dict[str, np.ndarray], labels: dict[str, np.ndarray]
 ) -> None:
-    """Train all heads on all problems; print each head's wall time, and the sum of its fits'."""
-    started, total = time.perf_counter(), 0
-    for head in heads:
-        before = time.perf_counter()
-        fitted = [one for views, labels in problems.values() for one in ours(views, labels, range(seeds), head)[0]]
-        total += len(fitted)
-        in_fits, epochs = sum(one.seconds for one in fitted), sum(len(one.history) for one in fitted)
-        print(
-            f"({item}) {head}: {time.perf_counter() - before:.1f} s, {in_fits:.1f} s in fits, {epochs} epochs",
-            flush=True,
-        )
+    """Train all heads on all tasks over one copy of the views; print each head's time in fits, and the whole."""
+    jobs = [
+        Job(head, ROWS["train"], ROWS["dev"], int(task), seed, {}, labels=task, answer=(ROWS["test"],))
+        for head in heads
+        for task in labels
+        for seed in range(seeds)
+    ]
+    fits: dict[str, list[tuple[str, Outcome]]] = {head: [] for head in heads}
+    started = time.perf_counter()
+    for index, outcome in fit_each(jobs, views, labels):
+        if isinstance(outcome, Exception):
+            raise outcome
+        _note_memory()
+        head = jobs[index].head
+        fits[head].append((jobs[index].labels, outcome))
+        if len(fits[head]) == seeds * len(labels):
+            _print_fits(item, head, fits.pop(head), labels)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"({item}) {len(heads)} heads x {len(problems)} tasks x {seeds} seeds = {total} fits: "
+        f"({item}) {len(heads)} heads x {len(labels)} tasks x {seeds} seeds = {len(jobs)} fits: "
         f"{time.perf_counter() - started:.0f} s, {own:.0f} MiB here, "
         f"at most {max(WORKER_MEMORY, default=0):.0f} MiB in a worker"
     )
+
+
+def _print_fits(item: str, head: str, fits: list[tuple[str, Outcome]], labels: dict[str, np.ndarray]) -> None:
+    # a head that ignores the seed is trained once for all seeds of a task
+    single = head_card(head).deterministic
+    seconds = sum(one.fitted.seconds / (len(fits) // len(labels) if single else 1) for _, one in fits)
+    right = {
+        task: np.mean(
+            [accuracy(own[ROWS["test"]], one.answers[0].argmax(axis=1)) for name, one in fits if name == task]
+        )
+        for task, own in labels.items()
+    }
+    said = ", ".join(f"{100 * share:.1f} of {task} classes" for task, share in right.items())
+    print(f"({item}) {head}: {seconds:.1f} s in fits; right on test: {said}", flush=True)
 
 
 def _note_memory() -> None:

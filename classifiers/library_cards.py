@@ -34,7 +34,7 @@ LIBRARY_CARDS = (
         loader="classifiers.boosting:Boosting",
         family="library",
         views=(1, None),
-        defaults={"lr": 0.1, "rounds": 300, "patience": 10, "leaves": 15, "min_leaf": 20, "column_share": 0.2},
+        defaults={"lr": 0.1, "rounds": 300, "patience": 10, "leaves": 15, "min_leaf": 20, "column_share": 0.1},
     ),
     HeadCard(
         name="sklearn",

@@ -15,8 +15,8 @@ from classifiers.metrics import dev_scores
 
 # name -> (class, its own settings); anything else is taken as an import path
 ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
-    "random_forest": ("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 200, "min_samples_leaf": 2}),
-    "extra_trees": ("sklearn.ensemble.ExtraTreesClassifier", {"n_estimators": 200, "min_samples_leaf": 2}),
+    "random_forest": ("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 100, "min_samples_leaf": 2}),
+    "extra_trees": ("sklearn.ensemble.ExtraTreesClassifier", {"n_estimators": 100, "min_samples_leaf": 2}),
     "decision_tree": ("sklearn.tree.DecisionTreeClassifier", {"min_samples_leaf": 5}),
     "svm": ("sklearn.svm.SVC", {}),
     "linear_svm": ("sklearn.svm.LinearSVC", {}),

@@ -136,8 +136,8 @@ def test_two_classes_have_one_tree_per_round(tmp_path: Path) -> None:
 
 
 FORESTS = {
-    "random_forest": ensemble.RandomForestClassifier(n_estimators=200, min_samples_leaf=2, random_state=3),
-    "extra_trees": ensemble.ExtraTreesClassifier(n_estimators=200, min_samples_leaf=2, random_state=3),
+    "random_forest": ensemble.RandomForestClassifier(n_estimators=100, min_samples_leaf=2, random_state=3),
+    "extra_trees": ensemble.ExtraTreesClassifier(n_estimators=100, min_samples_leaf=2, random_state=3),
     "decision_tree": tree.DecisionTreeClassifier(min_samples_leaf=5, random_state=3),
     "sklearn.tree.DecisionTreeClassifier": tree.DecisionTreeClassifier(random_state=3),
 }
