@@ -56,6 +56,18 @@ def divide(
     return Division(protocol, labels, members, marked, identity)
 
 
+def asked_config(posts: Posts, protocol: Protocol) -> dict[str, Any]:
+    """What every run's configuration says of the posts, the task and the way of splitting."""
+    return {
+        "dataset": posts.name,
+        "posts": len(posts),
+        "task": protocol.task.name,
+        "classes": list(protocol.task.classes),
+        "setting": protocol.setting,
+        "split": protocol.split,
+    }
+
+
 def run_config(
     posts: Posts,
     division: Division,
@@ -78,12 +90,7 @@ def run_config(
     parameters = {**own, **training_dict(training)}
     preset = parameters.pop("preset", "fast")
     return {
-        "dataset": posts.name,
-        "posts": len(posts),
-        "task": protocol.task.name,
-        "classes": list(protocol.task.classes),
-        "setting": protocol.setting,
-        "split": protocol.split,
+        **asked_config(posts, protocol),
         "head": head,
         "preset": preset,
         "parameters": parameters,

@@ -15,6 +15,7 @@ from features import card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.fit import PARTS, Fitted
+from pipeline.identity import asked_config
 from pipeline.prompts import prompt_posts
 from pipeline.runs import Evaluation, Prediction, write_run
 from pipeline.splits import Protocol
@@ -55,12 +56,7 @@ def zero_shot_run(
     place[wanted[views.usable]] = np.arange(len(answers))
     predictions = _predictions(protocol, seeds, place, answers)
     config = {
-        "dataset": posts.name,
-        "posts": len(posts),
-        "task": protocol.task.name,
-        "classes": list(protocol.task.classes),
-        "setting": protocol.setting,
-        "split": protocol.split,
+        **asked_config(posts, protocol),
         "head": "zero_shot",
         "preset": "untrained",
         "balance": {"label": "none"},

@@ -35,6 +35,11 @@ class Program(Protocol):
         """The loss's gradient for the logits [B, C] to every layer."""
 
 
+def _relu_backward(g: Tensor, h: Tensor) -> None:
+    """`g` where h = ReLU(x) is above 0, else 0, in place."""
+    torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g)
+
+
 class _Masked:
     """h = dropout of values, and its gradient, in place; does nothing at p = 0."""
 
@@ -86,8 +91,7 @@ class _Gates:
         """From the gradient for h, which lies in `g`."""
         # sigmoid' = s (1 - s), and s is `kept` times what is in _a wherever dropout left it
         self.h.mul_(self.g).addcmul_(self.h, self._a, value=-self._kept)
-        self.g.mul_(self._a)
-        torch.ops.aten.threshold_backward.grad_input(self.g, self._z, 0, grad_input=self.g)
+        _relu_backward(self.g.mul_(self._a), self._z)
         for layer, view, _, gradient in self._parts:
             layer.backward(self._inputs[view], gradient)
 
@@ -148,7 +152,7 @@ class CrossAttentionProgram:
         scores.addcmul_(self._shares, scores.sum(dim=2, keepdim=True), value=-1).div_(v.shape[2] ** 0.5)
         torch.bmm(self._shares.transpose(1, 2), go, out=gv)
         gv.baddbmm_(scores + scores.transpose(1, 2), v)
-        self._gh.mul_(self._h.sign_())
+        _relu_backward(self._gh, self._h)
         self._hidden.backward(self._gates.h, self._gh, self._gates.g)
         self._gates.backward()
 
@@ -179,7 +183,7 @@ class ConcatProgram:
         self._classifier.backward(self._h, g, self._g)
         self._dropped.backward(self._g)
         # where dropout made h 0 the mask has made g 0 already
-        self._g.mul_(self._h.sign_())
+        _relu_backward(self._g, self._h)
         for project, view, part in zip(self._projections, self._inputs, self._g_parts, strict=True):
             project.backward(view, part)
 
@@ -207,7 +211,7 @@ class MLPProgram:
             self._layers[index + 1].backward(self._h[index], g, self._g[index])
             g = self._g[index]
             self._dropped[index].backward(g)
-            g.mul_(self._h[index].sign_())
+            _relu_backward(g, self._h[index])
         self._layers[0].backward(self._inputs, g)
 
 
