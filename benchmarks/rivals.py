@@ -1,8 +1,8 @@
 """What `benchmarks.train` races against: the sources' way of training, skorch, and scikit-learn's MLP.
 
 All take the same standardised views, widths, batch of 32, rate, at most 50 epochs and patience of 5 on dev, torch's
-default number of threads, and give the number of epochs in all and, seed by seed, the accuracy on test and the lowest
-loss on dev (nan where the library does not look at dev).
+default number of threads, train one seed, and give the number of epochs, the accuracy on test and the lowest loss on
+dev (nan where the library does not look at dev).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 import warnings
-from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from classifiers.layers import self_attention
 
 EPOCHS, PATIENCE, BATCH, RATE = 50, 5, 32, 1e-3
 Views = dict[str, np.ndarray]
-Given = tuple[int, list[float], list[float]]
+Given = tuple[int, float, float]
 
 
 class Net(nn.Module):
@@ -43,38 +42,31 @@ class Net(nn.Module):
         return self.classifier(self.dropout(torch.cat((gated, other), dim=1)))
 
 
-def loop(views: Views, labels: np.ndarray, rows: Views, seeds: Iterable[int], width: int, momentum: float) -> Given:
-    """A DataLoader over tensors in memory, autograd, one seed after the other."""
+def loop(views: Views, labels: np.ndarray, rows: Views, seed: int, width: int, momentum: float) -> Given:
+    """A DataLoader over tensors in memory, autograd."""
     x, y = _prepared(views, rows), torch.from_numpy(labels)
-    epochs, right, losses = 0, [], []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        net = Net(x.shape[2], width, int(labels.max()) + 1)
-        optimiser = torch.optim.SGD(net.parameters(), lr=RATE, momentum=momentum)
-        parts = {part: TensorDataset(x[rows[part]], y[rows[part]]) for part in rows}
-        train = DataLoader(parts["train"], batch_size=BATCH, shuffle=True)
-        best, best_epoch, state = np.inf, 0, net.state_dict()
-        for epoch in range(1, EPOCHS + 1):
-            net.train()
-            for inputs, targets in train:
-                optimiser.zero_grad()
-                nn.functional.cross_entropy(net(inputs), targets).backward()
-                optimiser.step()
-            epochs += 1
-            loss = _evaluated(net, parts["dev"])[0]
-            if loss < best:
-                best, best_epoch, state = loss, epoch, copy.deepcopy(net.state_dict())
-            elif epoch - best_epoch >= PATIENCE:
-                break
-        net.load_state_dict(state)
-        losses.append(best)
-        right.append(_evaluated(net, parts["test"])[1])
-    return epochs, right, losses
+    torch.manual_seed(seed)
+    net = Net(x.shape[2], width, int(labels.max()) + 1)
+    optimiser = torch.optim.SGD(net.parameters(), lr=RATE, momentum=momentum)
+    parts = {part: TensorDataset(x[rows[part]], y[rows[part]]) for part in rows}
+    train = DataLoader(parts["train"], batch_size=BATCH, shuffle=True)
+    best, best_epoch, state = np.inf, 0, net.state_dict()
+    for epoch in range(1, EPOCHS + 1):
+        net.train()
+        for inputs, targets in train:
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(net(inputs), targets).backward()
+            optimiser.step()
+        loss = _evaluated(net, parts["dev"])[0]
+        if loss < best:
+            best, best_epoch, state = loss, epoch, copy.deepcopy(net.state_dict())
+        elif epoch - best_epoch >= PATIENCE:
+            break
+    net.load_state_dict(state)
+    return epoch, _evaluated(net, parts["test"])[1], best
 
 
-def skorch_net(
-    views: Views, labels: np.ndarray, rows: Views, seeds: Iterable[int], width: int, momentum: float
-) -> Given:
+def skorch_net(views: Views, labels: np.ndarray, rows: Views, seed: int, width: int, momentum: float) -> Given:
     """The same module in skorch's `NeuralNetClassifier`."""
     from skorch import NeuralNetClassifier
     from skorch.callbacks import EarlyStopping
@@ -82,49 +74,39 @@ def skorch_net(
     from skorch.helper import predefined_split
 
     x = _prepared(views, rows).numpy()
-    epochs, right, losses = 0, [], []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        net = NeuralNetClassifier(
-            Net(x.shape[2], width, int(labels.max()) + 1),
-            criterion=nn.CrossEntropyLoss,
-            optimizer=torch.optim.SGD,
-            optimizer__momentum=momentum,
-            lr=RATE,
-            batch_size=BATCH,
-            max_epochs=EPOCHS,
-            iterator_train__shuffle=True,
-            train_split=predefined_split(Dataset(x[rows["dev"]], labels[rows["dev"]])),
-            callbacks=[EarlyStopping(patience=PATIENCE, load_best=True)],
-            verbose=0,
-        ).fit(x[rows["train"]], labels[rows["train"]])
-        epochs += len(net.history)
-        losses.append(min(net.history[:, "valid_loss"]))
-        right.append(float((net.predict(x[rows["test"]]) == labels[rows["test"]]).mean()))
-    return epochs, right, losses
+    torch.manual_seed(seed)
+    net = NeuralNetClassifier(
+        Net(x.shape[2], width, int(labels.max()) + 1),
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.SGD,
+        optimizer__momentum=momentum,
+        lr=RATE,
+        batch_size=BATCH,
+        max_epochs=EPOCHS,
+        iterator_train__shuffle=True,
+        train_split=predefined_split(Dataset(x[rows["dev"]], labels[rows["dev"]])),
+        callbacks=[EarlyStopping(patience=PATIENCE, load_best=True)],
+        verbose=0,
+    ).fit(x[rows["train"]], labels[rows["train"]])
+    right = float((net.predict(x[rows["test"]]) == labels[rows["test"]]).mean())
+    return len(net.history), right, min(net.history[:, "valid_loss"])
 
 
-def sklearn_mlp(
-    views: Views, labels: np.ndarray, rows: Views, seeds: Iterable[int], width: int, momentum: float
-) -> Given:
+def sklearn_mlp(views: Views, labels: np.ndarray, rows: Views, seed: int, width: int, momentum: float) -> Given:
     """scikit-learn's MLP with one hidden layer of as many units as guided_ca has; it stops on rows of train."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     x = _prepared(views, rows).flatten(1).numpy()
-    epochs, right, losses = 0, [], []
-    for seed in seeds:
-        net = MLPClassifier(
-            (2 * width,), solver="sgd", momentum=momentum, learning_rate_init=RATE, batch_size=BATCH, max_iter=EPOCHS,
-            early_stopping=True, n_iter_no_change=PATIENCE, random_state=seed,
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            net.fit(x[rows["train"]], labels[rows["train"]])
-        epochs += net.n_iter_
-        losses.append(np.nan)
-        right.append(float((net.predict(x[rows["test"]]) == labels[rows["test"]]).mean()))
-    return epochs, right, losses
+    net = MLPClassifier(
+        (2 * width,), solver="sgd", momentum=momentum, learning_rate_init=RATE, batch_size=BATCH, max_iter=EPOCHS,
+        early_stopping=True, n_iter_no_change=PATIENCE, random_state=seed,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        net.fit(x[rows["train"]], labels[rows["train"]])
+    right = float((net.predict(x[rows["test"]]) == labels[rows["test"]]).mean())
+    return net.n_iter_, right, np.nan
 
 
 def has_skorch() -> bool:

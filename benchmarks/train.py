@@ -25,7 +25,6 @@ import numpy as np
 
 from benchmarks import rivals
 from classifiers import HEADS, Job, fit_each, head_card
-from classifiers.fitting import Outcome
 from classifiers.many import cores
 from classifiers.metrics import accuracy
 
@@ -114,7 +113,7 @@ def ours(views: dict[str, np.ndarray], labels: np.ndarray, each: int, params: di
 
 
 def theirs(
-    rival: Callable[..., tuple[int, list[float], list[float]]],
+    rival: Callable[..., rivals.Given],
     views: dict[str, np.ndarray],
     labels: np.ndarray,
     width: int,
@@ -123,8 +122,8 @@ def theirs(
 ) -> Lap:
     """One fit of a rival, the turn being its seed."""
     started = time.perf_counter()
-    epochs, right, losses = rival(views, labels, ROWS, [turn], width, momentum)
-    return Lap(time.perf_counter() - started, epochs, right, losses)
+    epochs, right, loss = rival(views, labels, ROWS, turn, width, momentum)
+    return Lap(time.perf_counter() - started, epochs, [right], [loss])
 
 
 def item_a(turns: int, seeds: int) -> None:
@@ -240,16 +239,18 @@ def _matrix(
         for task in labels
         for seed in range(seeds)
     ]
-    fits: dict[str, list[tuple[str, Outcome]]] = {head: [] for head in heads}
+    fits: dict[str, list[tuple[str, float, float]]] = {head: [] for head in heads}
     started = time.perf_counter()
     for index, outcome in fit_each(jobs, views, labels):
         if isinstance(outcome, Exception):
             raise outcome
         _note_memory()
-        head = jobs[index].head
-        fits[head].append((jobs[index].labels, outcome))
+        head, task = jobs[index].head, jobs[index].labels
+        right = accuracy(labels[task][ROWS["test"]], outcome.answers[0].argmax(axis=1))
+        # a head that ignores the seed is trained once for all seeds of a task
+        fits[head].append((task, outcome.fitted.seconds / (seeds if head_card(head).deterministic else 1), right))
         if len(fits[head]) == seeds * len(labels):
-            _print_fits(item, head, fits.pop(head), labels)
+            _print_fits(item, head, fits.pop(head))
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"({item}) {len(heads)} heads x {len(labels)} tasks x {seeds} seeds = {len(jobs)} fits: "
@@ -258,18 +259,10 @@ def _matrix(
     )
 
 
-def _print_fits(item: str, head: str, fits: list[tuple[str, Outcome]], labels: dict[str, np.ndarray]) -> None:
-    # a head that ignores the seed is trained once for all seeds of a task
-    single = head_card(head).deterministic
-    seconds = sum(one.fitted.seconds / (len(fits) // len(labels) if single else 1) for _, one in fits)
-    right = {
-        task: np.mean(
-            [accuracy(own[ROWS["test"]], one.answers[0].argmax(axis=1)) for name, one in fits if name == task]
-        )
-        for task, own in labels.items()
-    }
-    said = ", ".join(f"{100 * share:.1f} of {task} classes" for task, share in right.items())
-    print(f"({item}) {head}: {seconds:.1f} s in fits; right on test: {said}", flush=True)
+def _print_fits(item: str, head: str, fits: list[tuple[str, float, float]]) -> None:
+    rights = {task: np.mean([right for name, _, right in fits if name == task]) for task, _, _ in fits}
+    said = ", ".join(f"{100 * right:.1f} of {task} classes" for task, right in rights.items())
+    print(f"({item}) {head}: {sum(taken for _, taken, _ in fits):.1f} s in fits; right on test: {said}", flush=True)
 
 
 def _note_memory() -> None:
