@@ -21,7 +21,7 @@ import numpy as np
 
 from classifiers import Balance, Job, fit_each
 from classifiers.analysis import modulation_scores
-from classifiers.analysis_heads import unimodal_accuracy, utilisation
+from classifiers.inspection import unimodal_accuracy, utilisation
 from classifiers.metrics import accuracy, summarise
 from pipeline.cli.options import parameters
 from pipeline.datasets.digits import CLASSES, Digits, make_digits

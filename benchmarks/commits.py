@@ -19,11 +19,11 @@ from unittest import mock
 
 from cache import FeatureWriter
 from features import CARDS, load
-from pipeline import extract as stage
 from pipeline.datasets.crisismmd import read_posts
+from pipeline.extraction import extract as stage
+from pipeline.extraction.vectors import VectorStore
 from pipeline.log import set_quiet
 from pipeline.sample import make_sample
-from pipeline.vectors import VectorStore
 
 
 class Waited:

@@ -30,7 +30,7 @@ from cache import FeatureFile
 from features import CARDS, load
 from pipeline.cli.options import print_table
 from pipeline.datasets.posts import Posts
-from pipeline.extract import Options, extract
+from pipeline.extraction.extract import Options, extract
 from pipeline.log import set_quiet
 
 Run = Callable[[], None]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from classifiers.linear_path import solve_path
+from classifiers.heads.linear_path import solve_path
 
 POSTS, COLUMNS = 9599, 1024
 SHARES = ((0.35, 0.65), (0.02, 0.25, 0.45, 0.18, 0.10), (0.60, 0.15, 0.25))

@@ -27,7 +27,7 @@ from features import CARDS, Card
 from features.card import Partial, Text
 from pipeline.cli.options import print_table
 from pipeline.datasets.posts import Posts
-from pipeline.extract import Options, extract
+from pipeline.extraction.extract import Options, extract
 from pipeline.log import set_quiet
 
 WIDTH = 384

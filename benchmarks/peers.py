@@ -21,7 +21,7 @@ import numpy as np
 from features import CARDS, load
 from features.device import lanes, threads_restored, torch_dtype, use_threads
 from features.images import decode
-from pipeline.batching import BatchSize, of_like_length
+from pipeline.extraction.batching import BatchSize, of_like_length
 
 Run = Callable[[], None]
 BATCH = 32

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from classifiers.inputs import standardisation
-from classifiers.layers import self_attention
+from classifiers.heads.torch_head import self_attention
+from classifiers.problem import standardisation
 
 EPOCHS, PATIENCE, BATCH, RATE = 50, 5, 32, 1e-3
 Views = dict[str, np.ndarray]

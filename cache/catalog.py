@@ -10,7 +10,6 @@ import numpy as np
 
 from cache import files
 from cache.errors import CacheError, sentences
-from cache.image import map_image
 from cache.integrity import Report, verify_images
 from cache.lock import acquire
 from cache.reader import FeatureFile
@@ -18,6 +17,7 @@ from cache.rows import Status
 from cache.schema import ViewSpec
 from cache.seal import temporary_path, write_sealed
 from cache.snapshot import Segment, list_parts, parts_folder, require_same
+from cache.stored import map_image
 
 _PARTS = ".parts"
 

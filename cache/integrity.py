@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.header import skeleton_digest
-from cache.image import Image
+from cache.stored import Image
 
 
 @dataclass(frozen=True)

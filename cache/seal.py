@@ -17,10 +17,9 @@ from cache import files
 from cache.build import plan, raw_bytes, write_table
 from cache.errors import CacheDamaged
 from cache.header import Header, pack, skeleton_digest
-from cache.image import Image
-from cache.mapping import map_file
 from cache.schema import Sizes
 from cache.snapshot import Segment
+from cache.stored import Image, map_file
 
 
 def temporary_path(path: Path) -> Path:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import CacheDamaged, CacheError
-from cache.image import Image, identity_of, open_image
+from cache.stored import Image, identity_of, open_image
 
 _PART = re.compile(r"(\d{6,12})-(\d{10,15})-(\d{10,15})\.h5")
 _ATTEMPTS = 30

@@ -10,8 +10,8 @@ from types import TracebackType
 from cache import files
 from cache.build import part_bytes
 from cache.errors import CacheError, sentences
-from cache.growing import GrowingIds
 from cache.header import canonical_json
+from cache.index import GrowingIds
 from cache.lock import acquire
 from cache.reader import FeatureFile
 from cache.rows import Rows, tables_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifiers.balance import BALANCERS, Balance
 from classifiers.errors import HeadError
-from classifiers.table import HEADS, HeadCard, head_card
+from classifiers.heads.registry import HEADS, HeadCard, head_card
 
 if TYPE_CHECKING:
     from classifiers.fitting import FittedHead, Job, Outcome, fit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.inputs import chunks
+from classifiers.problem import chunks
 
 _CHUNK = 512
 

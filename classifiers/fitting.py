@@ -12,9 +12,9 @@ import numpy as np
 
 from classifiers.balance import Balance, check_balance
 from classifiers.errors import HeadError
-from classifiers.inputs import Problem, Views, check_rows, check_views, make_problem, take_views
+from classifiers.heads.registry import HeadCard, check_view_count, head_card
 from classifiers.params import Training, split_params
-from classifiers.table import HeadCard, check_view_count, head_card
+from classifiers.problem import Problem, Views, check_rows, check_views, make_problem, take_views
 from classifiers.tokens import refuse_tokens
 
 
@@ -186,8 +186,8 @@ class Outcome:
 
 
 def sampling_seed(seed: int) -> int:
-    """The seed of a fit's sampling, apart from those of `classifiers.training.seeds_of`'s other uses."""
-    from classifiers.training import seeds_of
+    """The seed of a fit's sampling, apart from those of `classifiers.training.trainer.seeds_of`'s other uses."""
+    from classifiers.training.trainer import seeds_of
 
     return seeds_of(seed)[4]
 
@@ -257,7 +257,7 @@ class Fitter:
     def _train(
         self, card: HeadCard, own: dict[str, Any], training: Training, problem: Problem, job: Job, key: Any
     ) -> tuple[Any, list[dict[str, float]], int]:
-        from classifiers.training import prepare, train
+        from classifiers.training.trainer import prepare, train
 
         apart = job.balance.method != "none"
         wanted = (key, card.name, tuple(sorted(own.items())), apart)

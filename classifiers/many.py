@@ -15,8 +15,8 @@ import numpy as np
 
 from classifiers.errors import HeadError
 from classifiers.fitting import FittedHead, Fitter, Job, Outcome
+from classifiers.heads.registry import head_card
 from classifiers.shared import FileRows, Place, laid_out
-from classifiers.table import head_card
 
 # below this many numbers read per epoch, all jobs together, workers take longer to start than they save (2 s the first
 # time); two jobs of CrisisMMD's size are above it

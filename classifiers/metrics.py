@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.inputs import Problem
+from classifiers.problem import Problem
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:

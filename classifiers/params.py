@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from classifiers.errors import HeadError
+from classifiers.heads.registry import HeadCard
 from classifiers.presets import PRESETS, preset_values
-from classifiers.table import HeadCard
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 from classifiers.balance import Balance
 from classifiers.errors import HeadError
 from classifiers.fitting import FittedHead, Head
+from classifiers.heads.registry import HeadCard, check_view_count, head_card
 from classifiers.params import split_params, training_dict
-from classifiers.table import HeadCard, check_view_count, head_card
 
 FORMAT = 1
 WEIGHTS, CONFIG, MODEL_CARD = "head.safetensors", "config.json", "README.md"

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 # imported here, in the process that workers are forked from, so that each worker starts with it
-import classifiers.training  # noqa: F401
+import classifiers.training.trainer  # noqa: F401
 from classifiers.errors import HeadError
 from classifiers.fitting import FittedHead, Fitter, Job, Outcome
+from classifiers.heads.registry import head_card
 from classifiers.shared import FileRows, Place
-from classifiers.table import head_card
 
 
 def serve(connection: Connection, places: Mapping[str, Place | FileRows], labels: Mapping[str, np.ndarray]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.inputs import check_views
+from classifiers.problem import check_views
 
 # CLIP's own temperature: training stops at a logit scale of 100, where all published weights ended
 LOGIT_SCALE = 100.0

@@ -1,6 +1,6 @@
 """Frozen encoders: images and strings in, named arrays out. Nothing heavy is imported until an encoder is loaded."""
 
 from features.card import Card, Encoder, FeatureError, Fingerprint, fingerprint
-from features.table import CARDS, card, load
+from features.registry import CARDS, card, load
 
 __all__ = ["CARDS", "Card", "Encoder", "FeatureError", "Fingerprint", "card", "fingerprint", "load"]

@@ -7,6 +7,6 @@ from a generator of its own that the fit's seed alone sets. Importing this packa
 from __future__ import annotations
 
 from classifiers.balance.choice import Balance, check_balance, take_balance
-from classifiers.balance.table import BALANCERS, BalancerCard, balancer_card
+from classifiers.balance.registry import BALANCERS, BalancerCard, balancer_card
 
 __all__ = ["BALANCERS", "Balance", "BalancerCard", "balancer_card", "check_balance", "take_balance"]

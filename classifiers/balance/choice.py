@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from classifiers.balance.table import BALANCERS, BalancerCard, balancer_card
-from classifiers.card import HeadCard
+from classifiers.balance.registry import BALANCERS, BalancerCard, balancer_card
 from classifiers.errors import HeadError
+from classifiers.heads.card import HeadCard
 from classifiers.params import checked
 
 SAMPLINGS = ("none", "over", "under", "smote")

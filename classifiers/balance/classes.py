@@ -10,7 +10,7 @@ import numpy as np
 
 from classifiers.balance.choice import Balance
 from classifiers.errors import HeadError
-from classifiers.inputs import Problem, Views, standardisation
+from classifiers.problem import Problem, Views, standardisation
 from classifiers.tokens import TokenRows
 
 

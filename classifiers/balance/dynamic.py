@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.balance.base import Balancer, Setup
 from classifiers.balance.donors import Donors
-from classifiers.balance.plan import Plan, swap
 from classifiers.balance.probes import Probes
+from classifiers.training.balancer import Balancer, Setup
+from classifiers.training.plan import Plan, swap
 
 
 def change_probabilities(scores: np.ndarray, a: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from classifiers.balance.base import Balancer, Setup, generator
+from classifiers.training.balancer import Balancer, Setup, generator
 
 
 class GradientModulation(Balancer):

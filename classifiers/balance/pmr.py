@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifiers.balance.base import Balancer, Setup
-from classifiers.inputs import chunks
+from classifiers.problem import chunks
+from classifiers.training.balancer import Balancer, Setup
 
 
 class PrototypeRebalance(Balancer):

@@ -17,7 +17,7 @@ class Probes:
     """
 
     def __init__(self, widths: list[int], classes: int, training: Training, dtype: torch.dtype) -> None:
-        from classifiers.engine.optimiser import make_steps
+        from classifiers.training.optimiser import make_steps
 
         self.weights = [torch.zeros(width, classes, dtype=dtype) for width in widths]
         self.biases = [torch.zeros(classes, dtype=dtype) for _ in widths]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.balance.base import Balancer, Setup
 from classifiers.balance.donors import Donors
-from classifiers.balance.plan import Plan, swap
+from classifiers.training.balancer import Balancer, Setup
+from classifiers.training.plan import Plan, swap
 
 
 class SSE(Balancer):

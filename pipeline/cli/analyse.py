@@ -21,7 +21,7 @@ def analyse(
     json: o.Json = False,
 ) -> None:
     """Which modality a fusion leans on: accuracy without each view, each view's read-out, d_util, Sim^k."""
-    from pipeline.analyse import analyse_run
+    from pipeline.runs.analyse import analyse_run
 
     found = analyse_run(run, cache, alone or (), neighbours)
     if json:

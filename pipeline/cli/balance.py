@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from classifiers import Balance
-    from pipeline.tasks import Task
+    from pipeline.datasets.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class BalanceFlags:
     def choose(self, params: dict[str, Any], task: Task) -> tuple[Balance, dict[str, Any]]:
         """The balance, with the parameters it declares, and the parameters that are the head's and trainer's."""
         from classifiers.balance import take_balance
-        from pipeline.balance import class_weights
+        from pipeline.runs.balance import class_weights
 
         weights = class_weights(self.class_weight, task)
         return take_balance(self.balance, params, class_weight=weights, sampling=self.sampling)

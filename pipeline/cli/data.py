@@ -48,7 +48,7 @@ def stats(
     json: o.Json = False,
 ) -> None:
     """Count posts, labels per modality, agreement of text and image labels, and splits."""
-    from pipeline.stats import dataset_stats
+    from pipeline.datasets.stats import dataset_stats
 
     found = dataset_stats(source.open(cache))
     if json:

@@ -35,12 +35,12 @@ def demo(
     import time
 
     from features import CARDS, load
-    from pipeline import extract as stage_one
-    from pipeline import fit as stage_two
     from pipeline.datasets.crisismmd import read_posts
+    from pipeline.extraction import extract as stage_one
     from pipeline.log import say, set_quiet
+    from pipeline.protocols.choose import choose_protocol
+    from pipeline.runs import fit as stage_two
     from pipeline.sample import make_sample
-    from pipeline.splits import choose_protocol
 
     set_quiet(quiet)
     started = time.monotonic()

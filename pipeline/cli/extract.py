@@ -12,7 +12,7 @@ from pipeline.cli import options as o
 from pipeline.cli.groups import DatasetFlags, grouped
 
 if TYPE_CHECKING:
-    from pipeline.extract import Extracted
+    from pipeline.extraction.extract import Extracted
 
 SHOWN_BAD = 10
 
@@ -118,9 +118,9 @@ def run_extraction(
     """Open the dataset, load the encoder, extract; cheap checks first, so that a typo costs no model load."""
     from features import card, load
     from features.device import choose_device
-    from pipeline import extract as stage
+    from pipeline.extraction import extract as stage
     from pipeline.log import say
-    from pipeline.prompts import TextTower, prompt_posts
+    from pipeline.runs.class_prompts import TextTower, prompt_posts
 
     declared = card(model)
     where = "cpu" if declared.extra is None else choose_device(device)

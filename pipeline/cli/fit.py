@@ -11,7 +11,7 @@ from pipeline.cli.balance import BalanceFlags
 from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags, grouped
 
 if TYPE_CHECKING:
-    from pipeline.fit import Fitted
+    from pipeline.runs.fit import Fitted
 
 
 @grouped
@@ -35,8 +35,8 @@ def fit_head(
     """Train a head on cached features over several seeds; print and keep how good it is."""
     import classifiers
     from classifiers.params import split_params
-    from pipeline import fit as stage
     from pipeline.log import say, set_quiet, warn
+    from pipeline.runs import fit as stage
 
     set_quiet(quiet)
     given = o.parameters(preset, settings)

@@ -28,8 +28,8 @@ def fuse(
 ) -> None:
     """Put the stored predictions of runs together by a rule; nothing is trained. The outcome is a run itself."""
     from pipeline.cli.fit import print_result
-    from pipeline.fuse import fuse_runs, fuse_seeds
     from pipeline.log import set_quiet, warn
+    from pipeline.runs.fuse import fuse_runs, fuse_seeds
 
     set_quiet(quiet)
     if members is None:

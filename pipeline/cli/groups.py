@@ -14,9 +14,9 @@ import typer
 
 if TYPE_CHECKING:
     from pipeline.datasets.posts import Posts
-    from pipeline.showing import Showing
-    from pipeline.splits import Protocol
-    from pipeline.views import Source
+    from pipeline.protocols.choose import Protocol
+    from pipeline.runs.showing import Showing
+    from pipeline.runs.views import Source
 
 LARGEST = 2**32 - 1
 Seeds = Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.")]
@@ -85,7 +85,7 @@ class DatasetFlags:
         """
         from pipeline.datasets import open_dataset
         from pipeline.datasets.knowledge import with_knowledge
-        from pipeline.datasets.table import Columns
+        from pipeline.datasets.tabular import Columns
 
         columns = Columns(
             text=self.text_column,
@@ -115,7 +115,7 @@ class ProtocolFlags:
 
     def choose(self, posts: Posts, task: str | None) -> Protocol:
         """The protocol of `task`, or of the dataset's usual one."""
-        from pipeline.splits import choose_protocol
+        from pipeline.protocols.choose import choose_protocol
 
         return choose_protocol(
             posts,
@@ -147,7 +147,7 @@ class SourceFlags:
 
     def choose(self, posts: Posts, cache: Path, head: str) -> list[Source]:
         """The views for `head`, checked against how many it and the setting need."""
-        from pipeline.fit import choose_sources
+        from pipeline.runs.fit import choose_sources
 
         return choose_sources(
             posts,
@@ -162,7 +162,7 @@ class SourceFlags:
 
     def showing(self) -> Showing:
         """What is shown in training and in asking."""
-        from pipeline.showing import Showing
+        from pipeline.runs.showing import Showing
 
         return Showing(self.eval_setting, self.mix_share)
 

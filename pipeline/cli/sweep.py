@@ -13,9 +13,9 @@ from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFl
 
 if TYPE_CHECKING:
     from classifiers import Balance
-    from pipeline.fit import Fitted
-    from pipeline.splits import Protocol
-    from pipeline.views import Source
+    from pipeline.protocols.choose import Protocol
+    from pipeline.runs.fit import Fitted
+    from pipeline.runs.views import Source
 
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
 OVERWRITE = ("only-missing", "always")
@@ -50,10 +50,10 @@ def sweep(
     also written as CSV and JSON.
     """
     from classifiers import HeadError
-    from pipeline import fit as stage
     from pipeline.errors import CrisisError, UsageError
-    from pipeline.leaderboard import leaderboard, write_leaderboard
     from pipeline.log import say, set_quiet, warn
+    from pipeline.runs import fit as stage
+    from pipeline.runs.leaderboard import leaderboard, write_leaderboard
 
     set_quiet(quiet)
     if overwrite not in OVERWRITE:
@@ -185,8 +185,8 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
     """
     from classifiers import HEADS, HeadError
     from classifiers.params import split_params
-    from pipeline.fit import takes
     from pipeline.log import say
+    from pipeline.runs.fit import takes
 
     chosen = []
     for card in HEADS.values():
@@ -207,8 +207,8 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
 def _check(heads: list[str], sources: list[Source], params: dict[str, Any]) -> None:
     """Refuse before anything is trained what no run could use."""
     from classifiers import head_card
+    from classifiers.heads.registry import check_view_count
     from classifiers.params import split_params
-    from classifiers.table import check_view_count
     from pipeline.errors import UsageError
 
     if not heads:

@@ -67,7 +67,7 @@ class TextFlags:
             return lambda: served
 
         def load() -> TextSource:
-            from features.generate_text import load_writer
+            from features.generators.generate_text import load_writer
 
             return load_writer(
                 model,
@@ -104,7 +104,7 @@ class ImageFlags:
             return lambda: chosen
 
         def load() -> ImageSource:
-            from features.generate_images import load_painter
+            from features.generators.generate_images import load_painter
 
             painter = load_painter(
                 str(self.image_model),

@@ -33,7 +33,7 @@ def zero_shot(
     """
     from pipeline.cli.fit import print_result
     from pipeline.log import set_quiet, warn
-    from pipeline.zero_shot import zero_shot_run
+    from pipeline.runs.zero_shot import zero_shot_run
 
     set_quiet(quiet)
     posts = source.open(cache)

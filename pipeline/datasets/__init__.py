@@ -8,10 +8,11 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.datasets import crisismmd, table
+from pipeline.datasets import crisismmd
+from pipeline.datasets import tabular as table
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.synthetic import add_synthetic
-from pipeline.datasets.table import Columns
+from pipeline.datasets.tabular import Columns
 from pipeline.errors import UsageError
 from pipeline.log import say
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.datasets.posts import Posts
+from pipeline.datasets.tasks import Task
 from pipeline.datasets.tsv import read_tsv
 from pipeline.errors import DataError, UsageError
-from pipeline.tasks import Task
 
 SPLITS = ("train", "dev", "test")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.datasets.posts import Posts
-from pipeline.datasets.table import read_frame
+from pipeline.datasets.tabular import read_frame
 from pipeline.errors import DataError, UsageError
 from pipeline.log import say
 

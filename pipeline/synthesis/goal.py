@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.splits import Protocol
+from pipeline.protocols.choose import Protocol
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class ImageSource(Protocol):
 
 
 class Painted:
-    """Images that `painter` (a `features.generate_images.LocalPainter`) paints, as PNG."""
+    """Images that `painter` (a `features.generators.generate_images.LocalPainter`) paints, as PNG."""
 
     def __init__(self, painter: Any) -> None:
         self._painter = painter

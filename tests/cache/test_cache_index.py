@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache import CacheError, index
-from cache.growing import GrowingIds
-from cache.index import IdIndex, as_ids, hash_ids
+from cache.index import GrowingIds, IdIndex, as_ids, hash_ids
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 

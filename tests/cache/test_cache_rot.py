@@ -11,8 +11,8 @@ from cache_support import MODALITIES, make_rows, post_id, settings, write
 
 from cache import CacheDamaged, CacheError, FeatureFile, FeatureWriter, ViewSpec, verify
 from cache.header import unpack
-from cache.image import map_image
 from cache.snapshot import parts_folder
+from cache.stored import map_image
 
 FLIPS = 500
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from classifiers import Balance, head_card
-from classifiers.balance.base import Balancer, Setup, make_balancer
 from classifiers.params import Training
+from classifiers.training.balancer import Balancer, Setup, make_balancer
 
 NAMES = ("a", "b", "c")
 

@@ -16,7 +16,7 @@ from classifiers.analysis import (
     neighbour_similarity,
     only_one_right,
 )
-from classifiers.analysis_heads import (
+from classifiers.inspection import (
     read_outs,
     representations,
     similarities,

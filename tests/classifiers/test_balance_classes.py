@@ -12,8 +12,8 @@ from test_balance_fits import POSTS, name_of
 
 from classifiers import HEADS, Balance, FittedHead, HeadError, fit
 from classifiers.balance.classes import balanced, sampled
-from classifiers.inputs import make_problem, standardisation
-from classifiers.linear_path import solve_path
+from classifiers.heads.linear_path import solve_path
+from classifiers.problem import make_problem, standardisation
 
 
 def rare() -> np.ndarray:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from balance_support import balancer, setup
 
-from classifiers.balance.base import Setup
 from classifiers.balance.donors import Donors
 from classifiers.balance.dynamic import change_probabilities
-from classifiers.balance.plan import Plan
+from classifiers.training.balancer import Setup
+from classifiers.training.plan import Plan
 
 ORDER = torch.from_numpy(np.random.default_rng(7).permutation(60))
 

@@ -11,11 +11,11 @@ from balance_support import NumpyConcat, balancer, setup, softmax
 from test_engine import UPDATES, WRITTEN, problem
 from torch.nn import CrossEntropyLoss
 
-from classifiers.balance.base import Balancer, Setup
 from classifiers.balance.dynamic import change_probabilities
-from classifiers.balance.plan import Plan
-from classifiers.engine import AutogradTrainer, WrittenTrainer, make_trainer
 from classifiers.params import Training
+from classifiers.training import AutogradTrainer, WrittenTrainer, make_trainer
+from classifiers.training.balancer import Balancer, Setup
+from classifiers.training.plan import Plan
 
 LR = 0.1
 SGD: dict[str, Any] = {"optimiser": "sgd", "lr": LR, "weight_decay": 0.0}

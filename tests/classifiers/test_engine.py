@@ -13,13 +13,13 @@ from head_support import draw
 from torch.nn.functional import cross_entropy
 
 from classifiers import HeadError, fit, head_card
-from classifiers.dropout import Dropout
-from classifiers.engine import AutogradTrainer, WrittenTrainer, make_trainer
-from classifiers.engine.optimiser import make_steps
-from classifiers.engine.programs import PROGRAMS
-from classifiers.layers import TorchHead
+from classifiers.heads.dropout import Dropout
+from classifiers.heads.torch_head import TorchHead
 from classifiers.params import Training, split_params
-from classifiers.training import learning_rate
+from classifiers.training import AutogradTrainer, WrittenTrainer, make_trainer
+from classifiers.training.optimiser import make_steps
+from classifiers.training.programs import PROGRAMS
+from classifiers.training.trainer import learning_rate
 
 WRITTEN = ("mlp", "concat", "cross_attention", "guided_ca")
 UPDATES: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifiers import fit, head_card
-from classifiers.layers import TorchHead, feature_groups, self_attention
+from classifiers.heads.torch_head import TorchHead, feature_groups, self_attention
 
 DIMS = {IMAGE: 12, TEXT: 10}
 CLASSES = 3

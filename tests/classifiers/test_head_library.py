@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from classifiers import FittedHead, HeadError, fit, head_card, load
-from classifiers.neighbours import NearestNeighbours
+from classifiers.heads.neighbours import NearestNeighbours
 
 POSTS = draw(400, "sum")
 

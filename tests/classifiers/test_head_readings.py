@@ -13,7 +13,7 @@ from test_head_forward import READINGS as READ_ELSEWHERE
 from test_head_forward import Weights, attend, relu, sigmoid, softmax
 
 from classifiers import HEADS, head_card
-from classifiers.layers import TorchHead
+from classifiers.heads.torch_head import TorchHead
 
 DIMS = {IMAGE: 12, TEXT: 12}
 CLASSES = 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifiers import HeadError, fit
-from classifiers.settings import SETTINGS, mixed_out, setting
+from pipeline.runs.settings import SETTINGS, mixed_out, setting
 
 RNG = np.random.default_rng(0)
 N = 400

@@ -10,8 +10,8 @@ import pytest
 from head_support import ALL_HEADS, TORCH_HEADS
 
 from classifiers import HEADS, HeadError, head_card
+from classifiers.heads.registry import check_view_count
 from classifiers.params import Training, split_params
-from classifiers.table import check_view_count
 
 
 def test_reading_the_table_imports_nothing_heavy() -> None:

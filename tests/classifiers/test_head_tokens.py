@@ -14,10 +14,10 @@ from head_support import IMAGE, TEXT
 from test_head_forward import Weights, relu, softmax
 
 from classifiers import HEADS, HeadError, fit
-from classifiers.inputs import standardisation, take_views
-from classifiers.layers import TorchHead
+from classifiers.heads.torch_head import TorchHead
+from classifiers.heads.transformer import TransformerLayer, last_asked
+from classifiers.problem import standardisation, take_views
 from classifiers.tokens import SLAB_BYTES, TokenRows, slabs
-from classifiers.transformer import TransformerLayer, last_asked
 
 DIMS = {IMAGE: 5, TEXT: 4}
 LENGTHS = {IMAGE: 4, TEXT: 6}

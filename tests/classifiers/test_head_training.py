@@ -10,10 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
-from classifiers import FittedHead, HeadError, fit, training
-from classifiers.inputs import standardisation
-from classifiers.layers import TorchHead, one_thread
+from classifiers import FittedHead, HeadError, fit
+from classifiers.heads.torch_head import TorchHead, one_thread
 from classifiers.metrics import accuracy
+from classifiers.problem import standardisation
+from classifiers.training import trainer as training
 
 POSTS = draw(160, "sum")
 

@@ -10,8 +10,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from classifiers import HeadError, linear_path
-from classifiers.linear_path import Linear, solve_path
+from classifiers import HeadError
+from classifiers.heads import linear_path
+from classifiers.heads.linear_path import Linear, solve_path
 
 CS = (1e-3, 0.1, 10.0)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from features import CARDS, FeatureError, fingerprint, load
-from features.regions import NAMES
+from features.regions.region import NAMES
 from tests.features import tiny_captioners as made
 from tests.features.tiny import photos, save_clip
 
@@ -153,8 +153,8 @@ def test_captions_are_the_published_networks_for_batch_one_and_eight(
 def test_beams_come_in_the_order_of_their_score(tmp_path: Path) -> None:
     import torch
 
-    from features.beams import search as find
-    from features.caption_net import CaptionNet
+    from features.captioners.beams import search as find
+    from features.captioners.caption_net import CaptionNet
 
     state = made.caption_state(WIDTH)
     net, next_word = CaptionNet(state, 4, "cpu", "fp32"), reference(state, 0)
@@ -194,7 +194,7 @@ class Drawn:
 def test_search_stops_only_when_nothing_can_overtake_any_more(beams: int) -> None:
     import torch
 
-    from features.beams import search as find
+    from features.captioners.beams import search as find
 
     for seed in range(30):
         net = Drawn(seed)

@@ -111,7 +111,7 @@ def test_llava_says_what_the_library_says_to_the_same_conversation(tmp_path: Pat
     import torch
     import transformers as t
 
-    from features.llava import read_prompt
+    from features.captioners.llava import read_prompt
 
     folder = made.save_llava(tmp_path)
     encoder = load(CARDS["llava"], pretrained=str(folder), options={"max_new_tokens": 8})
@@ -145,7 +145,7 @@ def test_description_depends_on_the_tweet(tmp_path: Path) -> None:
 
 
 def test_the_candidate_nearest_by_clip_is_kept() -> None:
-    from features.captioning import Candidate, Captioner, Decoding
+    from features.captioners.captioner import Candidate, Captioner, Decoding
 
     class Scorer:
         """Photos and texts on the unit circle; a text says its own angle."""
@@ -180,7 +180,7 @@ def test_mapper_is_the_published_network_in_numpy(tmp_path: Path) -> None:
     """Both mappers, written out a second time in numpy from the published network's definition."""
     import torch
 
-    from features.clip_prefix import Mapper
+    from features.captioners.clip_prefix import Mapper
 
     vectors = np.random.default_rng(1).normal(size=(2, 24)).astype(np.float32)
     for kind in ("mlp", "transformer"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from features import CARDS, FeatureError, load
-from features.blip2_lavis import LavisEncoder
+from features.encoders.blip2_lavis import LavisEncoder
 from tests.features.tiny import photos
 
 pytest.importorskip("lavis", reason="salesforce-lavis lives in an environment of its own")

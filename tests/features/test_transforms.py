@@ -15,8 +15,8 @@ from PIL import Image
 
 from features import CARDS, fingerprint, load
 from features.device import layout, place
+from features.encoders.transforms import LibraryTransform, Transform, of_processor, of_torchvision
 from features.images import decode
-from features.transforms import LibraryTransform, Transform, of_processor, of_torchvision
 from tests.features.tiny import photos, save_clip, seeded
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from features import CARDS, Card
-from features.classic import Classic
+from features.encoders.classic import Classic
 from pipeline.datasets.posts import Posts
-from pipeline.extract import Options, extract
+from pipeline.extraction.extract import Options, extract
 
 
 class Counting(Classic):

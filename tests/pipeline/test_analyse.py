@@ -13,12 +13,12 @@ import pytest
 
 from classifiers import load
 from pipeline.__main__ import main
-from pipeline.analyse import analyse_run
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
-from pipeline.fit import choose_sources, fit_head
-from pipeline.splits import choose_protocol
-from pipeline.views import load_views
+from pipeline.protocols.choose import choose_protocol
+from pipeline.runs.analyse import analyse_run
+from pipeline.runs.fit import choose_sources, fit_head
+from pipeline.runs.views import load_views
 from tests.pipeline.support import noisy_and_cached
 
 

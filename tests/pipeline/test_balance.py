@@ -14,18 +14,18 @@ import pytest
 
 import classifiers
 from classifiers import Balance
-from pipeline import fit as stage
 from pipeline.__main__ import main
-from pipeline.balance import class_weights, discordant_rows
 from pipeline.datasets.posts import Posts
+from pipeline.datasets.tasks import TASKS
 from pipeline.errors import UsageError
-from pipeline.extract import Options, extract
-from pipeline.fit import choose_sources, fit_head
-from pipeline.identity import divide
-from pipeline.showing import Showing, shown
-from pipeline.splits import choose_protocol
-from pipeline.tasks import TASKS
-from pipeline.views import find_sources, load_views
+from pipeline.extraction.extract import Options, extract
+from pipeline.protocols.choose import choose_protocol
+from pipeline.runs import fit as stage
+from pipeline.runs.balance import class_weights, discordant_rows
+from pipeline.runs.config import divide
+from pipeline.runs.fit import choose_sources, fit_head
+from pipeline.runs.showing import Showing, shown
+from pipeline.runs.views import find_sources, load_views
 from tests.pipeline.conftest import Run
 from tests.pipeline.support import Counting, classic_card, make_posts
 

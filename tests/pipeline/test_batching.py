@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from features import FeatureError
 from features.device import lanes
-from pipeline.ahead import Ahead
-from pipeline.batching import BatchSize, of_like_length
-from pipeline.extract import Options, extract
+from pipeline.extraction.ahead import Ahead
+from pipeline.extraction.batching import BatchSize, of_like_length
+from pipeline.extraction.extract import Options, extract
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 
@@ -101,7 +101,7 @@ def test_vectors_do_not_depend_on_window_or_batch(tmp_path: Path, monkeypatch: p
     posts = replace(posts, texts=["", *posts.texts[1:]])
     found = []
     for window, batch in ((7, 1), (64, 5), (8192, None)):
-        monkeypatch.setattr("pipeline.extract.WINDOW_ROWS", (window, window))
+        monkeypatch.setattr("pipeline.extraction.extract.WINDOW_ROWS", (window, window))
         result = extract(posts, classic_card(), Counting(), tmp_path / f"{window}", Options(batch_size=batch), "")
         with h5py.File(result.file) as opened:
             tables = ("views/image/statistics", "views/text/hashed", "status", "inputs/image/hash", "posts/id")
@@ -156,7 +156,7 @@ class Wide(Counting):
 def test_passes_run_side_by_side_and_give_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr("pipeline.lanes.lanes", lambda device: (3, 1))
+    monkeypatch.setattr("pipeline.extraction.lanes.lanes", lambda device: (3, 1))
     posts = make_posts(tmp_path / "data", photos=40)
     before = torch.get_num_threads()
     wide = Wide()
@@ -182,8 +182,8 @@ class Failing(Wide):
 def test_failure_in_one_lane_ends_the_run_and_keeps_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.lanes.lanes", lambda device: (2, 1))
-    monkeypatch.setattr("pipeline.extract.WINDOW_ROWS", (10, 10))
+    monkeypatch.setattr("pipeline.extraction.lanes.lanes", lambda device: (2, 1))
+    monkeypatch.setattr("pipeline.extraction.extract.WINDOW_ROWS", (10, 10))
     posts = make_posts(tmp_path / "data", photos=60)
     posts = replace(posts, images=[f"images/{i}.png" for i in range(60)])
     with pytest.raises(RuntimeError, match="mat1"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cache import FeatureFile, FeatureWriter
-from pipeline.extract import Options, extract
+from pipeline.extraction.extract import Options, extract
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 Run = Callable[..., tuple[int, str, str]]
@@ -41,8 +41,8 @@ def test_verify_names_the_rows_of_a_flipped_bit(run: Run, file: Path) -> None:
 
 def test_damaged_rows_are_refused_in_training_and_mended_by_extracting_anew(file: Path, tmp_path: Path) -> None:
     from cache import CacheError
-    from pipeline.splits import choose_protocol
-    from pipeline.views import find_sources, load_views
+    from pipeline.protocols.choose import choose_protocol
+    from pipeline.runs.views import find_sources, load_views
 
     posts = make_posts(tmp_path / "data")
     whole = file.read_bytes()

@@ -13,12 +13,12 @@ import pytest
 
 import classifiers
 from cache import FeatureFile
-from classifiers.settings import SETTINGS
 from features.card import Card, Partial
 from pipeline.datasets import open_dataset
 from pipeline.errors import UsageError
-from pipeline.extract import Options, extract
-from pipeline.showing import Showing, shown
+from pipeline.extraction.extract import Options, extract
+from pipeline.runs.settings import SETTINGS
+from pipeline.runs.showing import Showing, shown
 from tests.pipeline.conftest import Run
 
 

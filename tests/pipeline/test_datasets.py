@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets import open_dataset, table
+from pipeline.datasets import open_dataset
+from pipeline.datasets import tabular as table
 from pipeline.datasets.crisismmd import read_posts, read_splits
-from pipeline.datasets.table import Columns
+from pipeline.datasets.stats import dataset_stats
+from pipeline.datasets.tabular import Columns
 from pipeline.datasets.tsv import read_tsv
 from pipeline.errors import DataError, UsageError
-from pipeline.splits import choose_protocol
-from pipeline.stats import dataset_stats
+from pipeline.protocols.choose import choose_protocol
 
 FIELD = st.text(st.characters(blacklist_characters="\t\n\r", blacklist_categories=("Cs",)), max_size=12)
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from cache import CacheError, FeatureFile, files
 from pipeline.datasets.posts import Posts
-from pipeline.extract import Extracted, Options, extract
+from pipeline.extraction.extract import Extracted, Options, extract
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 OPERATIONS = ("create", "write_at", "set_length", "sync", "rename", "unlink", "make_folder", "sync_folder")
@@ -74,8 +74,8 @@ def tables(file: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Posts:
-    monkeypatch.setattr("pipeline.extract.WINDOW_ROWS", (5, 5))
-    monkeypatch.setattr("pipeline.extract.PART_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.extraction.extract.WINDOW_ROWS", (5, 5))
+    monkeypatch.setattr("pipeline.extraction.extract.PART_SECONDS", 0.0)
     posts = make_posts(tmp_path / "data", count=14, photos=5)
     (tmp_path / "data" / posts.images[2]).write_bytes(b"broken")
     return posts
@@ -130,7 +130,7 @@ def big_corpus(folder: Path, count: int) -> Posts:
 SCRIPT = """
 import sys
 from pathlib import Path
-import pipeline.extract as stage
+import pipeline.extraction.extract as stage
 from tests.pipeline.test_extract_faults import big_table, run
 stage.WINDOW_ROWS, stage.PART_SECONDS = (16, 16), 0.02
 print("ready", flush=True)

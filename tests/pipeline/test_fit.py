@@ -16,9 +16,9 @@ import classifiers
 from cache import CacheError
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
-from pipeline.extract import Options, extract
-from pipeline.fit import Fitted, choose_sources, fit_head
-from pipeline.splits import choose_protocol
+from pipeline.extraction.extract import Options, extract
+from pipeline.protocols.choose import choose_protocol
+from pipeline.runs.fit import Fitted, choose_sources, fit_head
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 

@@ -14,9 +14,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from pipeline.__main__ import main
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
-from pipeline.fit import choose_sources, fit_head
-from pipeline.fuse import fuse_runs, fuse_seeds
-from pipeline.splits import choose_protocol
+from pipeline.protocols.choose import choose_protocol
+from pipeline.runs.fit import choose_sources, fit_head
+from pipeline.runs.fuse import fuse_runs, fuse_seeds
 from tests.pipeline.support import noisy_and_cached
 
 KEYS = ["seed", "fold", "split", "post_id"]

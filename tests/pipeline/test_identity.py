@@ -12,11 +12,11 @@ import pytest
 from cache import FeatureFile
 from classifiers.shared import FileRows, Place
 from pipeline.datasets.posts import Posts
-from pipeline.extract import Options, extract
-from pipeline.identity import divide
-from pipeline.showing import Showing, shown
-from pipeline.splits import Protocol, choose_protocol
-from pipeline.views import Source, Views, find_sources, load_views
+from pipeline.extraction.extract import Options, extract
+from pipeline.protocols.choose import Protocol, choose_protocol
+from pipeline.runs.config import divide
+from pipeline.runs.showing import Showing, shown
+from pipeline.runs.views import Source, Views, find_sources, load_views
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 

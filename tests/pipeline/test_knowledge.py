@@ -17,8 +17,8 @@ from features import CARDS, load
 from pipeline.datasets.knowledge import with_knowledge
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
-from pipeline.extract import Options, extract
-from pipeline.texts import text_source
+from pipeline.extraction.extract import Options, extract
+from pipeline.inputs.texts import text_source
 from tests.pipeline.support import classic_card, make_posts
 
 Run = Callable[..., tuple[int, str, str]]

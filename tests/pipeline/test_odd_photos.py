@@ -14,7 +14,7 @@ from PIL import Image
 from cache import FeatureFile
 from features import CARDS, load
 from features.images import decode
-from pipeline.extract import Options, extract
+from pipeline.extraction.extract import Options, extract
 from tests.features.tiny import SMALL, seeded
 from tests.pipeline.support import make_posts
 
@@ -52,7 +52,7 @@ def test_every_odd_photo_costs_its_own_row_only(
     import torch
     from transformers import AutoImageProcessor, AutoModel
 
-    monkeypatch.setattr("pipeline.lanes.lanes", lambda device: (2, 1))
+    monkeypatch.setattr("pipeline.extraction.lanes.lanes", lambda device: (2, 1))
     folder = tmp_path / "data" / "images"
     posts = make_posts(tmp_path / "data", count=10, photos=1)
     plain = jpeg(Image.fromarray(noise(60, 40)))

@@ -11,8 +11,8 @@ import pytest
 
 from cache import FeatureFile, Status
 from features.card import Card, Partial, Text
-from features.regions import load_regions, pack, unpack
-from pipeline.extract import Extracted, Options, extract
+from features.regions.region import load_regions, pack, unpack
+from pipeline.extraction.extract import Extracted, Options, extract
 from tests.pipeline.support import make_posts
 
 CARD = Card("regional", "for tests", ("joint",), {"joint": "joint/first"}, "nowhere:load", "MIT")

@@ -12,15 +12,15 @@ import pytest
 
 import classifiers
 from cache import FeatureFile
-from features import table
+from features import registry as table
 from features.card import Card, Text
-from features.classic import Classic
+from features.encoders.classic import Classic
 from pipeline.datasets import open_dataset
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
-from pipeline.extract import Options, extract
-from pipeline.showing import Showing, shown
-from pipeline.views import Source, find_sources, load_views
+from pipeline.extraction.extract import Options, extract
+from pipeline.runs.showing import Showing, shown
+from pipeline.runs.views import Source, find_sources, load_views
 from tests.pipeline.conftest import Run
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.datasets.crisismmd import read_posts
 from pipeline.datasets.posts import Posts
+from pipeline.datasets.tasks import TASKS
 from pipeline.errors import UsageError
-from pipeline.splits import choose_protocol
-from pipeline.tasks import TASKS
+from pipeline.protocols.choose import choose_protocol
 
 
 def table_of(count: int = 200, splits: tuple[str, ...] = ()) -> Posts:

@@ -19,15 +19,15 @@ import pytest
 from scipy import stats
 
 from classifiers import Balance, HeadError
-from pipeline import fit as stage
 from pipeline.cli.options import parameters
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
-from pipeline.extract import Options, extract
-from pipeline.fit import Fitted, choose_sources, fit_head, fit_matrix
-from pipeline.leaderboard import leaderboard, write_leaderboard
-from pipeline.runs import read_summary
-from pipeline.splits import choose_protocol
+from pipeline.extraction.extract import Options, extract
+from pipeline.protocols.choose import choose_protocol
+from pipeline.runs import fit as stage
+from pipeline.runs.evaluation import read_summary
+from pipeline.runs.fit import Fitted, choose_sources, fit_head, fit_matrix
+from pipeline.runs.leaderboard import leaderboard, write_leaderboard
 from tests.pipeline.conftest import Run
 from tests.pipeline.support import Counting, classic_card, make_posts
 
@@ -279,7 +279,7 @@ def test_settings_of_a_sweep_reach_all_heads_and_those_without_them_are_left_out
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(stage.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
 
 
 def folders(tmp_path: Path) -> list[Path]:

@@ -15,10 +15,10 @@ from cache import FeatureFile
 from pipeline.datasets import open_dataset
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.synthetic import COLUMNS, TABLE, add_synthetic, read_table, write_table
-from pipeline.datasets.table import Columns
+from pipeline.datasets.tabular import Columns
 from pipeline.errors import DataError, UsageError
+from pipeline.protocols.choose import choose_protocol
 from pipeline.sample import make_sample
-from pipeline.splits import choose_protocol
 from tests.pipeline.conftest import Run
 from tests.pipeline.synthesis_support import blobs, make_table, tweet
 

@@ -13,13 +13,13 @@ import pytest
 from cache import FeatureFile
 from features import CARDS
 from features.card import Card, Partial, Text
-from features.classic import Classic
+from features.encoders.classic import Classic
 from pipeline.datasets.posts import Posts
-from pipeline.datasets.table import Columns, read_posts
+from pipeline.datasets.tabular import Columns, read_posts
 from pipeline.errors import CrisisError, UsageError
-from pipeline.extract import Extracted, Options, extract
-from pipeline.texts import text_source
-from pipeline.views import Source, find_sources, load_views
+from pipeline.extraction.extract import Extracted, Options, extract
+from pipeline.inputs.texts import text_source
+from pipeline.runs.views import Source, find_sources, load_views
 from tests.pipeline.support import classic_card, make_posts
 
 

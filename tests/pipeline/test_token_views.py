@@ -12,13 +12,13 @@ import pytest
 from classifiers import HeadError, Job, fit_many
 from classifiers.shared import FileRows, Place
 from features.card import Card, Text
-from features.classic import Classic
+from features.encoders.classic import Classic
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
-from pipeline.extract import Options, extract
-from pipeline.fit import Fitted, choose_sources, fit_head
-from pipeline.splits import choose_protocol
-from pipeline.views import Source, load_views
+from pipeline.extraction.extract import Options, extract
+from pipeline.protocols.choose import choose_protocol
+from pipeline.runs.fit import Fitted, choose_sources, fit_head
+from pipeline.runs.views import Source, load_views
 from tests.pipeline.support import make_posts
 
 
@@ -70,7 +70,7 @@ def test_token_heads_train_on_what_stays_in_the_file(posts: Posts, tmp_path: Pat
 def test_a_run_on_token_views_by_the_same_calls_as_on_pooled_ones(
     posts: Posts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from features import table
+    from features import registry as table
 
     monkeypatch.setitem(table.CARDS, "words", card())
     source(posts, tmp_path / "cache")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import vectors
-from pipeline.vectors import Claims, HashIndex
+from pipeline.extraction import vectors
+from pipeline.extraction.vectors import Claims, HashIndex
 
 HALF = st.sampled_from([b"\0" * 8, b"\1" * 8, b"\xff" * 8])
 

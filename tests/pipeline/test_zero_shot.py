@@ -15,12 +15,12 @@ from classifiers import HeadError
 from classifiers.zero_shot import class_vectors, zero_shot
 from features import CARDS, load
 from pipeline.datasets.posts import Posts
+from pipeline.datasets.tasks import TASKS
 from pipeline.errors import CrisisError, UsageError
-from pipeline.extract import Extracted, Options, extract
-from pipeline.prompts import TextTower, prompt_posts, prompts_of
-from pipeline.splits import choose_protocol
-from pipeline.tasks import TASKS
-from pipeline.zero_shot import zero_shot_run
+from pipeline.extraction.extract import Extracted, Options, extract
+from pipeline.protocols.choose import choose_protocol
+from pipeline.runs.class_prompts import TextTower, prompt_posts, prompts_of
+from pipeline.runs.zero_shot import zero_shot_run
 from tests.pipeline.conftest import Run
 from tests.pipeline.support import make_posts
 

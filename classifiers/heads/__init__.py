@@ -1,0 +1,1 @@
+"""The heads, one family a file, and the registry that names them."""

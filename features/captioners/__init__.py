@@ -1,0 +1,1 @@
+"""The captioners, one family a file, and what they share."""

@@ -1,0 +1,133 @@
+"""E7: descriptions of a photo conditioned on its tweet by LLaVA (Munia et al. 2025, eq. 1): x'_T = VLM(I, x_I)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.captioners.captioner import Candidate, Captioner, Decoding, ids_of, load_scorer, read_candidates
+from features.card import FeatureError, Text
+from features.device import torch_dtype
+from features.text import joined
+from features.weights import describe, loading, quiet_transformers
+
+PROMPTS = Path(__file__).parent / "prompts"
+
+
+def read_prompt(prompt: str) -> dict[str, Any]:
+    """A stored prompt by name, or one in a JSON file with "system" (may be empty) and "user"; "{tweet}" stands for the
+    tweet. Raises `FeatureError` where there is none.
+    """
+    stored = PROMPTS / f"{prompt}.json"
+    path = stored if stored.is_file() else Path(prompt)
+    try:
+        template = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = ", ".join(sorted(one.stem for one in PROMPTS.glob("*.json")))
+        raise FeatureError(f"There is no prompt '{prompt}': give a JSON file or one of {known} (--prompt).") from None
+    if not isinstance(template, dict) or "{tweet}" not in str(template.get("user", "")):
+        raise FeatureError(f"The prompt '{prompt}' has no \"user\" text with {{tweet}} in it (--prompt).")
+    return template
+
+
+def load(
+    *,
+    pretrained: str,
+    revision: str | None,
+    device: str,
+    precision: str,
+    prompt: str = "describe_post",
+    candidates: int = 1,
+    max_new_tokens: int = 200,
+    scorer: str | None = None,
+) -> Captioner:
+    import transformers
+
+    version = quiet_transformers()
+    template = read_prompt(prompt)
+
+    def read() -> tuple[Any, Any]:
+        processor = transformers.AutoProcessor.from_pretrained(pretrained, revision=revision)
+        model = transformers.LlavaForConditionalGeneration.from_pretrained(
+            pretrained, revision=revision or "main", dtype=torch_dtype(precision)
+        )
+        return processor, model
+
+    processor, model = loading("llava", pretrained, read)
+    if not getattr(processor, "chat_template", None):
+        raise FeatureError(f"'{pretrained}' has no chat template, so its prompt cannot be laid out; use another LLaVA.")
+    decoding = Decoding(candidates, max_new_tokens)
+    writer = _Writer(model.eval().to(device), processor, template, decoding)
+    images = processor.image_processor
+    identity = {
+        "weights": describe(pretrained, revision),
+        "processor": f"transformers {version} {type(images).__name__}",
+        "prompt": {key: template.get(key, "") for key in ("system", "user")},
+    }
+    chooser = load_scorer(scorer if candidates > 1 else None, device, precision)
+    return Captioner("llava", "joint", writer.prepare, writer.generate, decoding, chooser, identity)
+
+
+class _Writer:
+    """Lays out the conversation as the model's own chat template has it, and generates the assistant's turn."""
+
+    def __init__(self, model: Any, processor: Any, template: Mapping[str, Any], decoding: Decoding) -> None:
+        self._model = model
+        self._processor = processor
+        self._template = template
+        self._decoding = decoding
+        self._tokenizer = processor.tokenizer
+        # a text is continued at its right end, so what is missing in a batch is put in front
+        self._tokenizer.padding_side = "left"
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+
+    def prepare(self, image: Any) -> np.ndarray:
+        return self._processor.image_processor(images=image, return_tensors="pt")["pixel_values"][0].numpy()
+
+    def generate(self, batch: np.ndarray, texts: Sequence[Text]) -> list[list[Candidate]]:
+        import torch
+
+        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self._model.device, self._model.dtype)
+        prompts = [self.layout(joined(text), batch.shape[-2:]) for text in texts]
+        tokens = self._tokenizer(prompts, padding=True, return_tensors="pt", add_special_tokens=False)
+        tokens = {name: tokens[name].to(self._model.device) for name in ("input_ids", "attention_mask")}
+        end = ids_of(self._model.generation_config.eos_token_id) or {self._tokenizer.eos_token_id}
+        with torch.inference_mode():
+            sequences = self._model.generate(
+                **tokens,
+                pixel_values=pixels,
+                **self._decoding.arguments(),
+                eos_token_id=sorted(end),
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
+        return read_candidates(
+            sequences,
+            tokens["input_ids"].shape[1],
+            end,
+            lambda ids: self._tokenizer.decode(ids, skip_special_tokens=True),
+            self._decoding.candidates,
+        )
+
+    def layout(self, tweet: str, size: Sequence[int]) -> str:
+        """The whole prompt of one post, with as many image tokens as a photo of `size` (height, width) becomes.
+
+        A tweet cannot bring image tokens of its own.
+        """
+        tweet = tweet.replace(self._processor.image_token, " ")
+        question = str(self._template["user"]).replace("{tweet}", tweet)
+        turns: list[dict[str, Any]] = [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+        ]
+        if self._template.get("system"):
+            turns.insert(0, {"role": "system", "content": [{"type": "text", "text": self._template["system"]}]})
+        laid_out = self._processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        patch = self._processor.patch_size
+        count = (size[0] // patch) * (size[1] // patch) + self._processor.num_additional_image_tokens
+        if self._processor.vision_feature_select_strategy == "default":
+            count -= 1
+        return laid_out.replace(self._processor.image_token, self._processor.image_token * count)

@@ -1,0 +1,83 @@
+"""E5: LXMERT, words of a tweet and regions of its photo in one Transformer, through transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from features.card import FeatureError, Partial, Text
+from features.device import to_numpy, torch_dtype
+from features.encoders.tokens import masked_mean, padded_batch
+from features.regions.region import Regions, load_regions, pack, unpack
+from features.weights import describe, loading, quiet_transformers
+
+
+def load(
+    *, pretrained: str, revision: str | None, device: str, precision: str, regions: str | None = None
+) -> LxmertEncoder:
+    """`regions`: as `features.regions.region.load_regions` reads it; as wide as those the model was trained on."""
+    from transformers import AutoTokenizer, LxmertModel
+
+    quiet_transformers()
+    source = load_regions("lxmert", regions, device)
+
+    def read() -> tuple[Any, Any]:
+        tokenizer = AutoTokenizer.from_pretrained(pretrained, revision=revision)
+        model = LxmertModel.from_pretrained(pretrained, revision=revision or "main", dtype=torch_dtype(precision))
+        return tokenizer, model
+
+    tokenizer, model = loading("lxmert", pretrained, read)
+    wanted = model.config.visual_feat_dim
+    if source.width != wanted:
+        raise FeatureError(
+            f"The regions are {source.width} wide and '{pretrained}' was trained on regions of width {wanted}; "
+            "name its own kind with --regions."
+        )
+    if not source.boxed:
+        raise FeatureError("LXMERT needs the box of every region, and these have none (--regions).")
+    identity = describe(pretrained, revision)
+    return LxmertEncoder(tokenizer, model.eval().to(device), source, identity)
+
+
+class LxmertEncoder(Partial):
+    """`joint/pooled` [D]: the model's pooled answer to photo and text together; `joint/language` and `joint/vision`
+    [D]: the mean over the words' and over the regions' last hidden states, each of which has seen the other side.
+    A second segment follows the first after a space.
+    """
+
+    modalities = ("joint",)
+
+    def __init__(self, tokenizer: Any, model: Any, regions: Regions, weights: dict[str, Any]) -> None:
+        self._tokenizer = tokenizer
+        self._model = model
+        self._regions = regions
+        self._limit = max(1, min(tokenizer.model_max_length, model.config.max_position_embeddings))
+        width = (model.config.hidden_size,)
+        self.views = {f"joint/{view}": width for view in ("pooled", "language", "vision")}
+        self.identity = {"weights": weights, "regions": dict(regions.identity), "max_tokens": self._limit}
+
+    def prepare(self, image: Any) -> np.ndarray:
+        """[regions, F + 5] float32, packed; raises `BadImage` for a photo without regions."""
+        return pack(self._regions.find(image), self._regions.count)
+
+    def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        import torch
+
+        device, dtype = self._model.device, self._model.dtype
+        tokens = padded_batch(self._tokenizer, texts, self._limit).to(device)
+        features, boxes, there = (torch.from_numpy(part).to(device) for part in unpack(batch))
+        with torch.inference_mode():
+            found = self._model(
+                input_ids=tokens["input_ids"],
+                attention_mask=tokens["attention_mask"],
+                visual_feats=features.to(dtype),
+                visual_pos=boxes.to(dtype),
+                visual_attention_mask=there.to(dtype),
+            )
+        return {
+            "joint/pooled": to_numpy(found.pooled_output),
+            "joint/language": to_numpy(masked_mean(found.language_output, tokens["attention_mask"])),
+            "joint/vision": to_numpy(masked_mean(found.vision_output, there)),
+        }

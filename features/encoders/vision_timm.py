@@ -1,0 +1,83 @@
+"""E4: any timm image model (DenseNet-121/201, VGG-16, ResNet-152, ViT, ...) with its own evaluation transform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from features.card import Partial
+from features.device import place, to_numpy, torch_dtype
+from features.encoders.transforms import of_torchvision
+from features.weights import describe, is_local, loading
+
+
+def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> TimmEncoder:
+    """`tokens` adds the feature map as a token view."""
+    import timm
+
+    name = f"local-dir:{pretrained}" if is_local(pretrained) else pretrained
+    if revision:
+        name = f"{pretrained if pretrained.startswith('hf-hub:') else f'hf-hub:timm/{pretrained}'}@{revision}"
+    model = loading("timm", pretrained, lambda: timm.create_model(name, pretrained=True, num_classes=0))
+    repository = pretrained.removeprefix("hf-hub:") if pretrained.startswith("hf-hub:") else f"timm/{pretrained}"
+    identity = describe(pretrained, revision, repository)
+    return TimmEncoder(place(model.to(torch_dtype(precision)), device), identity, tokens)
+
+
+class TimmEncoder(Partial):
+    """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C]: the mean over the
+    positions of the last feature map (the patch tokens of a Transformer). The two agree where the classifier reads
+    that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On request
+    `image/tokens` [T, C], the feature map itself, row by row.
+    """
+
+    modalities = ("image",)
+    parallel = True
+
+    def __init__(self, model: Any, weights: dict[str, Any], tokens: bool) -> None:
+        import timm.data
+
+        from features.images import blank
+
+        self._model = model
+        self._tokens = tokens
+        config = timm.data.resolve_model_data_config(model)
+        named = {name: _plain(value) for name, value in sorted(config.items())}
+        self._pixels = of_torchvision(timm.data.create_transform(**config, is_training=False), named)
+        self.views = {n: v.shape[1:] for n, v in self.encode_images(self.prepare(blank())[None]).items()}
+        self.identity = {"weights": weights, "transform": dict(self._pixels.identity)}
+
+    def prepare(self, image: Any) -> np.ndarray:
+        return self._pixels.prepare(image)
+
+    def decode_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        return self._pixels.decode_size(size)
+
+    def pixels(self, batch: np.ndarray) -> Any:
+        """Prepared photos to what the model reads: [n, 3, height, width], the same as its own transform makes."""
+        return self._pixels.tensor(batch, self._model)
+
+    def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        import torch
+
+        with torch.inference_mode():
+            features = self._model.forward_features(self.pixels(batch))
+            penultimate = self._model.forward_head(features)
+        positions = self._positions(features).float()
+        views = {"image/penultimate": to_numpy(penultimate), "image/pooled": to_numpy(positions.mean(dim=1))}
+        if self._tokens:
+            views["image/tokens"] = to_numpy(positions)
+        return views
+
+    def _positions(self, features: Any) -> Any:
+        """A feature map [n, C, h, w] or [n, h, w, C], or tokens [n, prefix + T, C], as [n, T, C]."""
+        if features.ndim == 3:
+            return features[:, getattr(self._model, "num_prefix_tokens", 0) :]
+        if getattr(self._model, "output_fmt", "NCHW") == "NCHW":
+            features = features.permute(0, 2, 3, 1)
+        return features.flatten(1, 2)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""Local models that write texts and draw photos for synthetic posts."""

@@ -1,0 +1,1 @@
+"""Regions of photos: supplied in files, or found by a detector."""

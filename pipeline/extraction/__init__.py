@@ -1,0 +1,1 @@
+"""Stage one: from a worklist of posts to the parts of a cache file."""

@@ -1,0 +1,1 @@
+"""Who trains and who tests: official split sets, settings and drawn splits."""

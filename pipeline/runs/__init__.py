@@ -1,0 +1,1 @@
+"""Stage two: heads trained on cached views, and the runs that are left of it."""

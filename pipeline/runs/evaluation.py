@@ -1,0 +1,239 @@
+"""A run's results: evaluation over seeds and folds, and the folder they are written to, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifiers.metrics import per_class, scores, summarise
+from features.card import digest_of
+from pipeline.datasets.posts import Posts
+from pipeline.errors import DataError
+from pipeline.protocols.choose import Protocol
+
+METRICS = ("accuracy", "macro_f1", "weighted_f1")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one fit said about one part: `posts`, `labels` int64 [n], `probabilities` [n, C]; `majority` is the
+    commonest class of that fit's train rows, the baseline's answer for every post.
+    """
+
+    seed: int
+    fold: str
+    part: str
+    posts: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    majority: int
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.argmax(axis=1)
+
+
+class Evaluation:
+    """Metrics per seed, over the folds of a seed taken together, beside the majority baseline."""
+
+    def __init__(self, posts: Posts, protocol: Protocol, predictions: Sequence[Prediction]) -> None:
+        self.posts = posts
+        self.protocol = protocol
+        self.predictions = predictions
+
+    def summary(self) -> dict[str, Any]:
+        """Per part: rows (mean over seeds), each metric as mean, sd and values over seeds, majority baseline; with
+        several folds also each held-out event's rows, macro-F1 and majority macro-F1.
+        """
+        return {part: self._part(part) for part in ("dev", "test")}
+
+    def _part(self, part: str) -> dict[str, Any]:
+        by_seed = self._by_seed(part)
+        rows = [sum(len(p.labels) for p in held) for held in by_seed]
+        result: dict[str, Any] = {"rows": round(float(np.mean(rows)))}
+        if len(set(rows)) > 1:
+            result["rows_per_seed"] = rows
+        truth = [np.concatenate([p.labels for p in held]) for held in by_seed]
+        answer = [np.concatenate([p.predicted for p in held]) for held in by_seed]
+        majority = [np.concatenate([np.full(len(p.labels), p.majority) for p in held]) for held in by_seed]
+        found = [scores(t, a) for t, a in zip(truth, answer, strict=True)]
+        for metric in METRICS:
+            result[metric] = summarise([score[metric] for score in found])
+        base = [scores(t, m) for t, m in zip(truth, majority, strict=True)]
+        for metric in METRICS:
+            result[f"majority_{metric}"] = float(np.mean([score[metric] for score in base]))
+        if part == "test" and any(p.fold for p in self.predictions):
+            result["events"] = self._events()
+        return result
+
+    def _by_seed(self, part: str) -> list[list[Prediction]]:
+        held: dict[int, list[Prediction]] = {}
+        for prediction in self.predictions:
+            if prediction.part == part:
+                held.setdefault(prediction.seed, []).append(prediction)
+        return list(held.values())
+
+    def _events(self) -> dict[str, Any]:
+        events: dict[str, list[Prediction]] = {}
+        for prediction in self.predictions:
+            if prediction.part == "test":
+                events.setdefault(prediction.fold, []).append(prediction)
+        return {
+            event: {
+                "rows": len(held[0].labels),
+                "macro_f1": summarise([scores(p.labels, p.predicted)["macro_f1"] for p in held]),
+                "majority_macro_f1": float(
+                    np.mean([scores(p.labels, np.full(len(p.labels), p.majority))["macro_f1"] for p in held])
+                ),
+            }
+            for event, held in events.items()
+        }
+
+    def details(self) -> dict[str, Any]:
+        """What `metrics.json` holds beyond the summary: per class and per subset, per part."""
+        return {part: {"classes": self._classes(part), "subsets": self._subsets(part)} for part in ("dev", "test")}
+
+    def _classes(self, part: str) -> dict[str, Any]:
+        names = self.protocol.task.classes
+        tables = [
+            per_class(
+                np.concatenate([p.labels for p in held]),
+                np.concatenate([p.predicted for p in held]),
+                len(names),
+            )
+            for held in self._by_seed(part)
+        ]
+        return {
+            name: {
+                "support": int(tables[0]["support"][index]),
+                **{m: summarise([t[m][index] for t in tables]) for m in ("precision", "recall", "f1")},
+            }
+            for index, name in enumerate(names)
+        }
+
+    def _subsets(self, part: str) -> dict[str, Any]:
+        """Pairs whose two labels agree or not (where known), and each event: rows and macro-F1 over seeds."""
+        events = np.array(self.posts.events, dtype=object)
+        masks = {
+            "concordant": self.protocol.concordant == 1,
+            "discordant": self.protocol.concordant == 0,
+            **{f"event {event}": events == event for event in sorted(set(self.posts.events) - {""})},
+        }
+        result = {}
+        for name, mask in masks.items():
+            values, rows = [], []
+            for held in self._by_seed(part):
+                inside = [mask[p.posts] for p in held]
+                truth = np.concatenate([p.labels[i] for p, i in zip(held, inside, strict=True)])
+                answer = np.concatenate([p.predicted[i] for p, i in zip(held, inside, strict=True)])
+                if len(truth):
+                    values.append(scores(truth, answer)["macro_f1"])
+                    rows.append(len(truth))
+            if values:
+                result[name] = {"rows": round(float(np.mean(rows))), "macro_f1": summarise(values)}
+        return result
+
+
+def fit_name(seed: int, fold: str) -> str:
+    """What a run calls one of its fits: "seed-0", or "seed-0-EVENT" where an event was held out."""
+    return f"seed-{seed}" + (f"-{fold}" if fold else "")
+
+
+def head_folder(run: Path, name: str) -> Path:
+    """Where a run keeps the head of the fit `name`: a folder of that name, or, where file systems may not take it or
+    tell it from another, of what is plain in it and a digest of the whole.
+    """
+    plain = re.sub(r"[^a-z0-9._-]+", "_", name.lower())[:100]
+    mark = "" if plain == name else f"+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return run / "heads" / (plain + mark)
+
+
+def find_runs(runs: Path, config: Mapping[str, Any]) -> list[Path]:
+    """The whole run folders in `runs` whose configuration is `config`, oldest first."""
+    wanted = digest_of(config)
+    return [
+        folder
+        for folder in sorted(runs.glob(f"*-{wanted[:8]}*"))
+        if (folder / "config.json").is_file() and digest_of(_read_json(folder / "config.json")) == wanted
+    ]
+
+
+def read_summary(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run's configuration and summary, as `Evaluation.summary` gave it; `DataError` for what is no whole run."""
+    return _read_json(folder / "config.json"), _read_json(folder / "metrics.json")["summary"]
+
+
+def write_run(runs: Path, config: Mapping[str, Any], evaluation: Evaluation, fitted: Sequence[tuple[str, Any]]) -> Path:
+    """Write the run's folder under a temporary name and rename it: it is whole or absent. Returns its path.
+
+    A head that cannot be saved without pickle is left out; its predictions are not.
+    """
+    name = "-".join((time.strftime("%Y%m%dT%H%M%S"), config["task"], config["head"], digest_of(config)[:8]))
+    runs.mkdir(parents=True, exist_ok=True)
+    folder = runs / re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+    while folder.exists():
+        folder = folder.with_name(folder.name + "+")
+    building = runs / f".{folder.name}.{os.getpid()}"
+    try:
+        building.mkdir()
+        _write_json(building / "config.json", config)
+        _write_json(building / "metrics.json", {"summary": evaluation.summary(), **evaluation.details()})
+        _predictions(evaluation).to_parquet(building / "predictions.parquet", index=False)
+        _history(fitted).to_parquet(building / "history.parquet", index=False)
+        for label, model in fitted:
+            if model.savable:
+                named = replace(model, class_names=tuple(config["classes"]))
+                named.save(head_folder(building, label))
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return folder.resolve()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.parent} holds no whole run ({type(error).__name__}).") from error
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _predictions(evaluation: Evaluation) -> Any:
+    """One row per post and fit, with all that the figures are computed from: no dataset is needed to do it again."""
+    import pandas
+
+    classes = evaluation.protocol.task.classes
+    names = np.array(classes, dtype=object)
+    ids = np.array(evaluation.posts.ids, dtype=object)
+    events = np.array(evaluation.posts.events, dtype=object)
+    frames = []
+    for p in evaluation.predictions:
+        frame = pandas.DataFrame({"post_id": ids[p.posts], "seed": p.seed, "fold": p.fold, "split": p.part})
+        frame["label"], frame["predicted"] = names[p.labels], names[p.predicted]
+        for index, name in enumerate(classes):
+            frame[f"p({name})"] = p.probabilities[:, index].astype(np.float32)
+        frame["majority"] = names[p.majority]
+        frame["event"], frame["concordant"] = events[p.posts], evaluation.protocol.concordant[p.posts].astype(np.int8)
+        frames.append(frame)
+    return pandas.concat(frames, ignore_index=True)
+
+
+def _history(fitted: Sequence[tuple[str, Any]]) -> Any:
+    import pandas
+
+    rows = [{"fit": label, **epoch} for label, model in fitted for epoch in model.history]
+    return pandas.DataFrame(rows or {"fit": [label for label, _ in fitted]})

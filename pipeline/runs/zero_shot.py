@@ -1,0 +1,107 @@
+"""CLIP zero-shot over cached features: no head is trained, the classes are prompts (H10; 000, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache import FeatureFile
+from classifiers.metrics import majority_label
+from classifiers.zero_shot import class_vectors, zero_shot
+from features import card
+from pipeline.datasets.posts import Posts
+from pipeline.errors import CrisisError, UsageError
+from pipeline.protocols.choose import Protocol
+from pipeline.runs.class_prompts import prompt_posts
+from pipeline.runs.config import asked_config
+from pipeline.runs.evaluation import Evaluation, Prediction, write_run
+from pipeline.runs.fit import PARTS, Fitted
+from pipeline.runs.views import Source, find_sources, load_views
+
+MODALITIES = {"image": ("image",), "text": ("text",), "both": ("image", "text")}
+
+
+def zero_shot_run(
+    posts: Posts,
+    protocol: Protocol,
+    cache: Path,
+    model: str,
+    modality: str,
+    prompts: str,
+    seeds: Sequence[int],
+    runs: Path,
+) -> Fitted:
+    """Answer the dev and test posts of each seed by the prompts of each class, and write the run folder.
+
+    `modality` is "image", "text" or "both" (the mean of the two vectors). The seeds only draw splits: nothing
+    else is random. Raises `UsageError` with the command to run where posts or prompts are not encoded, and
+    for prompts that lack a class of the task.
+    """
+    if modality not in MODALITIES:
+        raise UsageError(f"There is no modality '{modality}'; choose one of {', '.join(MODALITIES)}.")
+    used = MODALITIES[modality]
+    sources = find_sources(posts, cache, *(model if m in used else None for m in ("image", "text")))
+    written = prompt_posts(prompts)
+    source = _prompt_source(written, cache, sources[0])
+    found = load_views(written, [source], np.arange(len(written)))
+    classes = class_vectors(found.arrays["text"], written.pair_labels, protocol.task.classes)
+
+    wanted = np.flatnonzero(protocol.labels >= 0)
+    views = load_views(posts, sources, wanted)
+    answers = zero_shot({name: array[views.usable] for name, array in views.arrays.items()}, classes)
+    place = np.full(len(posts), -1, dtype=np.int64)
+    place[wanted[views.usable]] = np.arange(len(answers))
+    predictions = _predictions(protocol, seeds, place, answers)
+    config = {
+        **asked_config(posts, protocol),
+        "head": "zero_shot",
+        "preset": "untrained",
+        "balance": {"label": "none"},
+        "parameters": {"modality": modality, "prompts": dict(zip(written.ids, written.texts, strict=True))},
+        "views": {one.modality: one.label for one in sources},
+        "fingerprints": {**views.fingerprints, "prompts": found.fingerprints["text"]},
+        "seeds": list(seeds),
+        "left_out": dict(views.left_out),
+        "notes": list(protocol.notes),
+    }
+    evaluation = Evaluation(posts, protocol, predictions)
+    return Fitted(write_run(runs, config, evaluation, []), config, evaluation.summary())
+
+
+def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
+    """The prompts' cache file that the same weights made in the same precision as the posts' file."""
+    wanted = _content(posts_source.path)
+    model = posts_source.model
+    for path in sorted((cache / written.name).glob(f"{model}@*.h5")):
+        content = _content(path)
+        if all(content.get(key) == wanted.get(key) for key in ("identity", "precision")):
+            return Source("text", model, card(model).default_views["text"], path)
+    raise UsageError(
+        f"There are no prompts of '{written.name}' in {cache} that the model of {posts_source.path.name} encoded; run, "
+        f"with the --pretrained and --precision of that file: crisis extract --model {model} {written.flags} "
+        f"--cache {cache}"
+    )
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What the file's fingerprint was computed from."""
+    with FeatureFile.open(path) as file:
+        return file.provenance.get("content", {})
+
+
+def _predictions(protocol: Protocol, seeds: Sequence[int], place: np.ndarray, answers: np.ndarray) -> list[Prediction]:
+    predictions = []
+    for seed in seeds:
+        for fold in protocol.folds(seed):
+            majority = majority_label(protocol.labels[fold.train])
+            for part in PARTS:
+                rows = getattr(fold, part)
+                rows = rows[place[rows] >= 0]
+                if not len(rows):
+                    raise CrisisError(f"No post with usable features is left in {part}.")
+                labels = protocol.labels[rows]
+                predictions.append(Prediction(seed, fold.name, part, rows, labels, answers[place[rows]], majority))
+    return predictions
