@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
 from features import images
 from features.images import BadImage, decode
@@ -81,3 +81,134 @@ def test_damaged_bytes_never_raise_anything_but_bad_image(data: st.DataObject) -
 def test_sliver_that_would_be_scaled_to_gigabytes_is_too_large() -> None:
     with pytest.raises(BadImage, match="image too large"):
         decode(encoded(Image.new("L", (3, 4000)), "PNG"))
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=int)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_photo_is_turned_as_viewers_turn_it(orientation: int, kind: str) -> None:
+    tag = Image.Exif()
+    tag[0x0112] = orientation
+    quality = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    data = encoded(gradient(), kind, exif=tag, **quality)
+    shown = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    assert shown.size == ((40, 30) if orientation < 5 else (30, 40))
+    assert np.array_equal(pixels(decode(data)), pixels(shown))
+
+
+def test_a_turned_photo_is_decoded_small_enough_for_its_own_sides() -> None:
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    data = encoded(gradient(size=(800, 400)), "JPEG", exif=tag)
+    asked = []
+    decoded = decode(data, lambda size: asked.append(size) or (100, 200))
+    assert asked == [(400, 800)]
+    assert decoded.size == (100, 200)
+
+
+@pytest.mark.parametrize("notes", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", bytes(50)])
+def test_notes_that_cannot_be_read_cost_nothing(notes: bytes) -> None:
+    plain = encoded(gradient(), "JPEG")
+    assert np.array_equal(pixels(decode(encoded(gradient(), "JPEG", exif=notes))), pixels(decode(plain)))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "RGB", "L"])
+def test_what_is_transparent_is_white(mode: str) -> None:
+    layer = Image.new("RGBA", (20, 10), (0, 0, 0, 0))
+    layer.paste((0, 0, 0, 255), (0, 0, 10, 10))
+    if mode in ("RGBA", "LA", "PA"):
+        data = encoded(layer.convert(mode), "TIFF" if mode == "PA" else "PNG")
+    else:
+        # black ink on a background whose colour is declared transparent
+        flat = Image.new("RGB", (20, 10), (7, 7, 7))
+        flat.paste((0, 0, 0), (0, 0, 10, 10))
+        flat = flat.quantize() if mode == "P" else flat.convert(mode)
+        colour = flat.getpixel((15, 5))
+        data = encoded(flat, "PNG", transparency=colour)
+    shown = pixels(decode(data))
+    assert shown[5, 5].tolist() == [0, 0, 0]
+    assert shown[5, 15].tolist() == [255, 255, 255]
+
+
+def test_half_transparent_is_laid_on_white() -> None:
+    layer = Image.new("RGBA", (4, 4), (200, 0, 0, 128))
+    red, green, _ = decode(encoded(layer, "PNG")).getpixel((1, 1))
+    assert abs(red - (200 * 128 + 255 * 127) / 255) <= 1
+    assert abs(green - 127) <= 1
+
+
+@pytest.mark.parametrize(("scale", "kind"), [(1.0, np.float32), (255.0, np.float32), (65535.0, np.float32)])
+def test_floating_point_greys_span_their_range(scale: float, kind: type) -> None:
+    ramp = np.linspace(0, 1, 4096).reshape(64, 64)
+    decoded = pixels(decode(encoded(Image.fromarray((ramp * scale).astype(kind)), "TIFF")))[..., 0]
+    assert np.abs(decoded - ramp * 255).max() <= 1
+
+
+def test_values_that_are_not_finite_are_black() -> None:
+    odd = np.full((8, 8), 0.5, np.float32)
+    odd[0, :3] = np.nan, np.inf, -np.inf
+    decoded = pixels(decode(encoded(Image.fromarray(odd), "TIFF")))[..., 0]
+    assert decoded[0, :3].tolist() == [0, 0, 0]
+    assert abs(decoded[4, 4] - 128) <= 1
+
+
+def test_one_pixel_does_not_change_how_the_others_are_shown() -> None:
+    dim = np.full((16, 16), 200, np.uint16)
+    other = dim.copy()
+    other[0, 0] = 256
+    first, second = (pixels(decode(encoded(Image.fromarray(one), "PNG"))) for one in (dim, other))
+    assert np.abs(first - second).max() <= 1
+    assert first.max() <= 1  # 200 of 65535 is black
+
+
+def test_a_png_with_large_notes_is_a_good_photo() -> None:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_itxt("XML:com.adobe.xmp", "history " * 200_000, zip=True)
+    notes.add_text("Comment", "x" * 2_000_000, zip=True)
+    plain = pixels(decode(encoded(gradient(), "PNG")))
+    assert np.array_equal(pixels(decode(encoded(gradient(), "PNG", pnginfo=notes))), plain)
+    assert np.array_equal(pixels(decode(encoded(gradient(), "PNG", icc_profile=bytes(1_500_000)))), plain)
+
+
+def test_what_only_another_program_could_read_is_not_handed_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("another program was started")
+
+    monkeypatch.setattr("subprocess.check_call", never)
+    monkeypatch.setattr("subprocess.Popen", never)
+    data = encoded(gradient(), "EPS")
+    with pytest.raises(BadImage, match="image undecodable"):
+        decode(data)
+
+
+def test_bombs_are_refused_before_they_are_decoded() -> None:
+    grey = encoded(Image.new("L", (5000, 5000), 9), "JPEG", progressive=True)
+    scan = grey[grey.rfind(b"\xff\xda") : -2]
+    for bomb in (encoded(Image.new("L", (5000, 4000), 9), "JPEG2000"), grey[:-2] + scan * 100 + grey[-2:]):
+        assert len(bomb) < 200_000
+        with pytest.raises(BadImage, match="image too large"):
+            decode(bomb)
+    assert decode(grey).size == (5000, 5000)
+
+
+def test_avif_and_the_first_frame_of_an_animated_webp() -> None:
+    red, green = (Image.new("RGB", (64, 64), colour) for colour in ((255, 0, 0), (0, 255, 0)))
+    moving = encoded(red, "WEBP", save_all=True, append_images=[green], lossless=True)
+    for data in (moving, encoded(red, "AVIF")):
+        assert np.abs(pixels(decode(data))[5, 5] - [255, 0, 0]).max() < 6
+
+
+def test_heic_is_read_where_its_package_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra heic (pillow-heif) is not installed")
+    heif.register_heif_opener()
+    assert (
+        np.abs(pixels(decode(encoded(Image.new("RGB", (64, 64), (255, 0, 0)), "HEIF")))[5, 5] - [255, 0, 0]).max() < 6
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (1, 40)])
+def test_tiny_photos(size: tuple[int, int]) -> None:
+    assert decode(encoded(Image.new("L", size, 77), "PNG")).size == size
