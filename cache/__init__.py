@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cache.captions import Captions
 from cache.catalog import Info, describe, drop, list_files, merge, verify
-from cache.errors import CacheBusy, CacheDamaged, CacheError
+from cache.errors import CacheBusy, CacheDamaged, CacheError, CacheWarning
 from cache.integrity import Damage, Report
 from cache.reader import FeatureFile
 from cache.rows import Rows, Status
@@ -15,6 +15,7 @@ __all__ = [
     "CacheBusy",
     "CacheDamaged",
     "CacheError",
+    "CacheWarning",
     "Captions",
     "Damage",
     "FeatureFile",

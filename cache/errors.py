@@ -20,6 +20,10 @@ class CacheDamaged(CacheError):
     """The bytes on disk are not those that were written."""
 
 
+class CacheWarning(UserWarning):
+    """The file system promises less than the cache would like; the message says what, and what is done instead."""
+
+
 @contextmanager
 def sentences(path: Path) -> Iterator[None]:
     """Turn an error of the operating system into a CacheError that says what to do."""

@@ -6,13 +6,19 @@ process ever did. Callers write ``files.write_at(...)``, never ``from cache.file
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from cache.errors import CacheError
+from cache.errors import CacheError, CacheWarning
 
 Buffer = bytes | bytearray | memoryview
+
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
+"""What CIFS and some FUSE and network file systems answer when a folder is to be synced."""
 
 
 def create(path: Path) -> int:
@@ -70,8 +76,21 @@ def sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+        _warn_of_names(error.strerror or str(error))
     finally:
         os.close(descriptor)
+
+
+@functools.cache
+def _warn_of_names(why: str) -> None:
+    """Once a process: what is promised without folders that can be synced."""
+    warnings.warn(
+        CacheWarning(f"this file system cannot sync folders ({why}): a kill loses nothing, a power cut may lose files"),
+        stacklevel=2,
+    )
 
 
 def make_folders(path: Path) -> None:

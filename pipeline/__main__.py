@@ -10,6 +10,9 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     from pipeline.cli.app import app
+    from pipeline.log import tell_warnings
+
+    tell_warnings()
 
     try:
         app(arguments)
