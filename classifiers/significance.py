@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classifiers.errors import HeadError
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 METRICS = ("accuracy", "macro_f1", "weighted_f1")
 DRAWS = 2000
 _PER_COMPARISON = 50
-# memory of one block of draws: rows times draws of float32
+# memory of one block of draws: draws times posts, or counts, of float32
 _BLOCK = 1 << 24
 
 
@@ -78,13 +82,11 @@ def over_posts(first: Answers, second: Answers, metric: str = "macro_f1", draws:
         return 1.0
     # only posts that are answered differently change anything
     differ, place = np.unique(post[moved], return_inverse=True)
-    change = theirs.rows(moved) - ours.rows(moved)
-    by_post = np.zeros((len(differ), change.shape[1]), dtype=np.float32)
-    np.add.at(by_post, place, change)
+    change = theirs.table(moved, place, len(differ)) - ours.table(moved, place, len(differ))
     rng, extreme, done = np.random.default_rng(seed), 0, 0
     while done < draws:
-        size = min(draws - done, max(1, _BLOCK // len(differ)))
-        swapped = rng.integers(0, 2, (size, len(differ)), dtype=np.int8).astype(np.float32) @ by_post
+        size = min(draws - done, max(1, _BLOCK // max(change.shape)))
+        swapped = _times(rng.integers(0, 2, (size, len(differ)), dtype=np.int8), change)
         gaps = ours.metric(metric, swapped) - theirs.metric(metric, -swapped)
         # the observed difference itself comes up again, up to rounding
         extreme += int((np.abs(gaps) >= np.abs(observed) - 1e-9).sum())
@@ -102,16 +104,14 @@ def interval(
     """
     posts, post = np.unique(answers.posts, return_inverse=True)
     counts = _Counts(answers)
-    rows = counts.rows(np.arange(len(post)), support=True)
-    by_post = np.zeros((len(posts), rows.shape[1]), dtype=np.float32)
-    np.add.at(by_post, post, rows)
+    by_post = counts.table(np.arange(len(post)), post, len(posts), support=True)
     rng = np.random.default_rng(seed)
     found: list[np.ndarray] = []
     while (done := sum(map(len, found))) < draws:
-        size = min(draws - done, max(1, _BLOCK // len(posts)))
+        size = min(draws - done, max(1, _BLOCK // max(by_post.shape)))
         picked = rng.integers(0, len(posts), (size, len(posts))) + len(posts) * np.arange(size)[:, None]
         drawn = np.bincount(picked.ravel(), minlength=size * len(posts)).reshape(size, -1)
-        found.append(counts.metric_of(metric, drawn.astype(np.float32) @ by_post))
+        found.append(counts.metric_of(metric, _times(drawn, by_post)))
     low, high = np.quantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -130,7 +130,8 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 class _Counts:
     """Hits, answers and support per seed and class: all that the metrics are computed from.
 
-    Counts of one seed lie side by side, [seeds, classes] flattened; a row of `rows` is what one answer adds to them.
+    Counts of one seed lie side by side, [seeds, classes] flattened. An answer adds to three of them at most, so what
+    answers add is kept as sparse tables: memory grows with the answers, not with answers times seeds.
     """
 
     def __init__(self, answers: Answers) -> None:
@@ -138,19 +139,22 @@ class _Counts:
         seeds, self.seed = np.unique(answers.seeds, return_inverse=True)
         self.shape = (len(seeds), answers.n_classes)
         self.size = len(seeds) * answers.n_classes
-        self.total = self.rows(np.arange(len(answers.labels)), support=True).sum(axis=0, dtype=np.float64)
+        everything = np.arange(len(answers.labels))
+        self.total = _times(np.ones((1, 1)), self.table(everything, np.zeros_like(everything), 1, support=True))[0]
 
-    def rows(self, chosen: np.ndarray, support: bool = False) -> np.ndarray:
-        """float32 [m, 2 S C] (hits, answers), or [m, 3 S C] with the support, of the answers `chosen`."""
+    def table(self, chosen: np.ndarray, group: np.ndarray, groups: int, support: bool = False) -> csr_array:
+        """What the answers `chosen` add, those of one `group` (int64 [m], from 0 to `groups` - 1) together: float32
+        [groups, 2 S C] (hits, answers), or [groups, 3 S C] with the support.
+        """
+        from scipy.sparse import csr_array
+
         offset = self.seed[chosen] * self.shape[1]
-        label, predicted = self.answers.labels[chosen], self.answers.predicted[chosen]
-        result = np.zeros((len(chosen), (3 if support else 2) * self.size), dtype=np.float32)
-        at = np.arange(len(chosen))
-        result[at, offset + label] = label == predicted
-        result[at, self.size + offset + predicted] = 1
-        if support:
-            result[at, 2 * self.size + offset + label] = 1
-        return result
+        label, predicted = offset + self.answers.labels[chosen], offset + self.answers.predicted[chosen]
+        right = label == predicted
+        columns = [label[right], self.size + predicted] + ([2 * self.size + label] if support else [])
+        rows = [group[right], group] + ([group] if support else [])
+        at = (np.concatenate(rows), np.concatenate(columns))
+        return csr_array((np.ones(len(at[0]), np.float32), at), shape=(groups, (3 if support else 2) * self.size))
 
     def metric(self, name: str, change: np.ndarray | None = None) -> np.ndarray:
         """The metric's mean over seeds, [draws]: of the answers with `change` [draws, 2 S C] added to the counts."""
@@ -174,6 +178,11 @@ class _Counts:
             return ((f1 * support).sum(axis=2) / posts).mean(axis=1)
         present = np.maximum((answers + support > 0).sum(axis=2), 1)
         return (f1.sum(axis=2) / present).mean(axis=1)
+
+
+def _times(draws: np.ndarray, table: csr_array) -> np.ndarray:
+    """`draws` [d, n] times `table` [n, k], float32 [d, k]: whole numbers, so exact."""
+    return np.ascontiguousarray((table.T @ draws.T.astype(np.float32)).T)
 
 
 def _common(first: Answers, second: Answers) -> tuple[Answers, Answers]:

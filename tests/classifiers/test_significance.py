@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -136,3 +137,16 @@ def test_holm_equals_its_definition() -> None:
 def test_draws_leave_a_small_p_within_reach_however_many_runs_are_compared(comparisons: int) -> None:
     smallest = 1 / (1 + draws_for(comparisons))
     assert holm([smallest] * comparisons)[0] <= 0.02
+
+
+def test_memory_grows_with_the_answers_and_not_with_their_square() -> None:
+    def peak(seeds: int) -> int:
+        first, second = (answers(seed, n=400, seeds=seeds) for seed in (1, 2))
+        tracemalloc.start()
+        over_posts(first, second, draws=20)
+        interval(first, draws=20)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(80) < 6 * peak(20)
