@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import xxhash
 
@@ -84,6 +85,19 @@ class TextInputs:
         return tweet if companions is None else (tweet, companions[post])
 
 
+def _opened(file: str) -> BinaryIO:
+    """An ordinary file, opened for reading; `OSError` for a pipe, a socket or a device, which could be waited for, or
+    read, for ever.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(kind, os.strerror(kind), file)
+    return open(descriptor, "rb")
+
+
 class ImageInputs:
     modality = "image"
 
@@ -119,9 +133,9 @@ class ImageInputs:
             return Input(Status.IMAGE_OUTSIDE)
         try:
             digest = xxhash.xxh3_128()
-            if os.stat(file).st_size > MAX_BYTES:
-                return Input(Status.IMAGE_TOO_LARGE)
-            with open(file, "rb") as stream:
+            with _opened(file) as stream:
+                if os.fstat(stream.fileno()).st_size > MAX_BYTES:
+                    return Input(Status.IMAGE_TOO_LARGE)
                 while block := stream.read(1 << 20):
                     digest.update(block)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
@@ -132,7 +146,8 @@ class ImageInputs:
 
     def load(self, post: int, digest: bytes, least: DecodeSize | None = None) -> Any:
         try:
-            data = Path(str(self.file(post))).read_bytes()
+            with _opened(str(self.file(post))) as stream:
+                data = stream.read(MAX_BYTES + 1)
         except OSError:
             raise BadImage(Status.IMAGE_UNDECODABLE.reason, passing=True) from None
         if xxhash.xxh3_128_digest(data) != digest:

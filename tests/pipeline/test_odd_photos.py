@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cache import FeatureFile
+from cache import FeatureFile, Status
 from features import CARDS, load
 from features.images import decode
 from pipeline.extraction.extract import Options, extract
@@ -94,3 +96,21 @@ def test_every_odd_photo_costs_its_own_row_only(
         with torch.no_grad():
             expected = model(**processor(images=photo, return_tensors="pt")).last_hidden_state[0, 0].numpy()
         np.testing.assert_allclose(found[row], expected, atol=1e-5, err_msg=name)
+
+
+def test_what_is_not_an_ordinary_file_is_never_waited_for(tmp_path: Path) -> None:
+    posts = make_posts(tmp_path / "data", count=5, photos=1)
+    folder = tmp_path / "data" / "images"
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "folder.jpg").mkdir()
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(folder / "socket.jpg"))
+        images = ["images/0.png", *(f"images/{name}.jpg" for name in ("pipe", "folder", "loop", "socket"))]
+        posts = replace(posts, images=images, texts=[""] * 5)
+        result = extract(
+            posts, CARDS["classic"], load(CARDS["classic"]), tmp_path / "cache", Options(), "crisis extract"
+        )
+    with FeatureFile.open(result.file) as file:
+        reasons = [Status(int(code)).reason for code in file.status_of("image")]
+    assert reasons == ["ok", "image undecodable", "image missing", "image undecodable", "image undecodable"]
