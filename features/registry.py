@@ -6,8 +6,11 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from features.card import PRECISIONS, Card, Encoder, FeatureError, UnknownChoice, UnknownOption
+from features.card import Card
 from features.declared import CAPTIONERS, ENCODERS
+from features.device import PRECISIONS
+from features.encoders.encoder import Encoder
+from features.errors import FeatureError, UnknownChoice, UnknownOption
 from features.weights import is_local, settle_hub
 
 CARDS: dict[str, Card] = {card.name: card for card in (*ENCODERS, *CAPTIONERS)}

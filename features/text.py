@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from features.card import FeatureError, Text
+from features.errors import FeatureError
+
+Text = str | tuple[str, str]
+"""A text, or two segments kept apart (a cleaned tweet, and the caption or knowledge text that goes with it)."""
 
 # An address ends where its characters do: a line break, a bracket, an ellipsis or a word of another script that
 # is glued to it stays. Twitter's own short links are letters and digits only, so that "t.co/ab12#flood" keeps its tag.

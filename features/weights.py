@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import xxhash
 
-from features.card import FeatureError
+from features.errors import FeatureError
 
 T = TypeVar("T")
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from features.captioners.captioner import Candidate, Captioner, Decoding, ids_of, load_scorer, read_candidates
-from features.card import FeatureError, Text
 from features.device import torch_dtype
+from features.errors import FeatureError
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 KNOWN = ("blip", "blip-2", "git")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from features.card import FeatureError
 from features.device import torch_dtype
+from features.errors import FeatureError
 
 END = 0
 """The word id that begins and ends a caption, and pads it."""

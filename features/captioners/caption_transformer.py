@@ -14,8 +14,9 @@ from features.captioners.beams import search
 from features.captioners.caption_net import CaptionNet
 from features.captioners.captioner import Candidate, Captioner, Decoding, load_scorer
 from features.captioners.checkpoint import load_plain, load_tensors
-from features.card import FeatureError, Text
+from features.errors import FeatureError
 from features.regions.region import load_regions, pack, unpack
+from features.text import Text
 from features.weights import describe, is_local, loading
 
 SIDE = 448

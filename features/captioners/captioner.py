@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
+from features.encoders.encoder import Encoder
+from features.errors import FeatureError
+from features.text import Text
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ Generate = Callable[[np.ndarray, Sequence[Text]], list[list[Candidate]]]
 """Prepared images [n, ...] and the n texts that go with them (or none) to n lists of candidates."""
 
 
-class Captioner(Partial):
+class Captioner(Encoder):
     """Writes `captions/<name>`; beside it `<modality>/truncated` [1] (1: cut by the length limit) and, with a scorer,
     `<modality>/score` [1], the cosine of the caption and the photo in CLIP's space.
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from features.captioners.captioner import Candidate, Captioner, Decoding, read_candidates
-from features.card import FeatureError, Text
 from features.device import torch_dtype
+from features.errors import FeatureError
+from features.text import Text
 from features.weights import describe, is_local, loading, quiet_transformers
 
 TOKENIZER = "openai-community/gpt2"

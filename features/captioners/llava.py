@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from features.captioners.captioner import Candidate, Captioner, Decoding, ids_of, load_scorer, read_candidates
-from features.card import FeatureError, Text
 from features.device import torch_dtype
-from features.text import joined
+from features.errors import FeatureError
+from features.text import Text, joined
 from features.weights import describe, loading, quiet_transformers
 
 PROMPTS = Path(__file__).parent / "prompts"

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
 from features.device import to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import masked_mean, padded_batch
+from features.errors import FeatureError
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 MAX_TOKENS = 128
 
 
-def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> Partial:
+def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> Encoder:
     """A `RetrievalEncoder` for checkpoints saved as `Blip2ForImageTextRetrieval`, else a `LanguageEncoder`."""
     import transformers
 
@@ -40,7 +42,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     return family(processor, model.eval().to(device), identity)
 
 
-class _Blip2(Partial):
+class _Blip2(Encoder):
     """What both kinds share: the vision tower, and the Q-Former whose queries read it."""
 
     modalities = ("image", "text", "joint")

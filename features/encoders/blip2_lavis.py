@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
 from features.device import to_numpy, torch_dtype
-from features.text import joined
+from features.encoders.encoder import Encoder
+from features.errors import FeatureError
+from features.text import Text, joined
 from features.weights import loading
 
 MODEL = "blip2_feature_extractor"
@@ -37,7 +38,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     return LavisEncoder(model, images["eval"], texts["eval"], weights, device, precision)
 
 
-class LavisEncoder(Partial):
+class LavisEncoder(Encoder):
     """`image/qformer`, `joint/qformer`: the mean over the query outputs, of the photo alone and of photo and text;
     `text/cls`: the first token; `image/projected` (mean over the queries) and `text/projected`: the shared space.
     """

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from features.card import Partial, Text
-from features.text import joined
+from features.encoders.encoder import Encoder
+from features.text import Text, joined
 
 _SIDE = 96
 _GRID = 4
@@ -23,7 +23,7 @@ def load(**_: Any) -> Classic:
     return Classic()
 
 
-class Classic(Partial):
+class Classic(Encoder):
     """Hashed words and character n-grams (text), colour, gradient and texture statistics (image).
 
     `image/statistics` [552]: HSV histogram (72), means and deviations of RGB on a 4 x 4 grid (96),

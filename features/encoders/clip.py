@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
 from features.device import place, to_numpy
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import token_views
 from features.encoders.transforms import of_torchvision
-from features.text import joined
+from features.errors import FeatureError
+from features.text import Text, joined
 from features.weights import check_path, describe, is_local, loading
 
 
@@ -105,7 +106,7 @@ def _pinned(name: str, tag: str, revision: str) -> dict[str, Any]:
     return {"pretrained": weights, **images}
 
 
-class ClipEncoder(Partial):
+class ClipEncoder(Encoder):
     """`image/projected`, `text/projected` [D]: the vectors of the shared space, of unit length.
 
     `image/pooled`, `text/pooled` [W]: what the projection reads, after the tower's last norm; of towers that have

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
 from features.device import to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import masked_mean, padded_batch
+from features.errors import FeatureError
 from features.regions.region import Regions, load_regions, pack, unpack
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 
@@ -41,7 +43,7 @@ def load(
     return LxmertEncoder(tokenizer, model.eval().to(device), source, identity)
 
 
-class LxmertEncoder(Partial):
+class LxmertEncoder(Encoder):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together; `joint/language` and `joint/vision`
     [D]: the mean over the words' and over the regions' last hidden states, each of which has seen the other side.
     A second segment follows the first after a space.

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial, Text
 from features.device import place, to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import TEXT_TOKENS, masked_mean, token_shapes, token_views
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 MAX_TOKENS = 512
@@ -34,7 +35,7 @@ def load(
     return TextEncoder(tokenizer, place(model, device), identity, tokens, layers)
 
 
-class TextEncoder(Partial):
+class TextEncoder(Encoder):
     """`text/cls` [D]: the last hidden state at the first token; `text/mean` [D]: its mean over all tokens that
     are not padding; on request `text/tokens` [128, D], all of them, with `text/mask` [128], and `text/layer-0` to
     `text/layer-L` [D], the mean over the same tokens of the embeddings and of each layer's output.

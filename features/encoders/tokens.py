@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Text
 from features.device import to_numpy
-from features.text import joined
+from features.text import Text, joined
 
 TEXT_TOKENS = 128
 """Text tokens that a token view keeps; what a text has beyond them still counts in `text/cls` and `text/mean`."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial, Text
 from features.device import to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import padded_batch
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 
@@ -28,7 +29,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     return ViltEncoder(processor, model.eval().to(device), identity, version)
 
 
-class ViltEncoder(Partial):
+class ViltEncoder(Encoder):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together. Photos keep their proportions; texts
     are cut at the model's limit (40 tokens for the published weights); a second segment follows the first after a
     space.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial
 from features.device import place, to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.transforms import Pixels, of_processor
 from features.weights import describe, loading, quiet_transformers
 
@@ -28,7 +28,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     return VisionEncoder(of_processor(processor, version), place(model, device), identity, tokens)
 
 
-class VisionEncoder(Partial):
+class VisionEncoder(Encoder):
     """`image/cls` [D]: the first token of the last hidden state, after the final norm; `image/mean` [D]: the mean
     over the patch tokens that follow it; on request `image/tokens` [T, D], those patch tokens.
     """

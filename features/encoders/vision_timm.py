@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial
 from features.device import place, to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.transforms import of_torchvision
 from features.weights import describe, is_local, loading
 
@@ -25,7 +25,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     return TimmEncoder(place(model.to(torch_dtype(precision)), device), identity, tokens)
 
 
-class TimmEncoder(Partial):
+class TimmEncoder(Encoder):
     """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C]: the mean over the
     positions of the last feature map (the patch tokens of a Transformer). The two agree where the classifier reads
     that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On request

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError
 from features.device import to_numpy
+from features.errors import FeatureError
 from features.regions.region import Found
 from features.weights import file_digest
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from features.card import FeatureError
+from features.errors import FeatureError
 
 NAMES = "names"
 """Where a photo's `info` keeps the names under which a file of regions may know it, the most exact first."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError
+from features.errors import FeatureError
 from features.images import BadImage
 from features.regions.region import NAMES, NO_REGIONS, Found
 from features.weights import file_digest, folder_digest

@@ -118,9 +118,10 @@ def run_extraction(
     """Open the dataset, load the encoder, extract; cheap checks first, so that a typo costs no model load."""
     from features import card, load
     from features.device import choose_device
+    from features.encoders.text_tower import TextTower
     from pipeline.extraction import extract as stage
     from pipeline.log import say
-    from pipeline.runs.class_prompts import TextTower, prompt_posts
+    from pipeline.runs.class_prompts import prompt_posts
 
     declared = card(model)
     where = "cpu" if declared.extra is None else choose_device(device)

@@ -13,8 +13,9 @@ import pytest
 import classifiers
 from cache import FeatureFile
 from features import registry as table
-from features.card import Card, Text
+from features.card import Card
 from features.encoders.classic import Classic
+from features.text import Text
 from pipeline.datasets import open_dataset
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError

@@ -12,8 +12,10 @@ import pytest
 
 from cache import FeatureFile
 from features import CARDS
-from features.card import Card, Partial, Text
+from features.card import Card
 from features.encoders.classic import Classic
+from features.encoders.encoder import Encoder
+from features.text import Text
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tabular import Columns, read_posts
 from pipeline.errors import CrisisError, UsageError
@@ -27,7 +29,7 @@ def card(name: str, modality: str) -> Card:
     return Card(name, "for tests", (modality,), {}, "nowhere:load", "MIT")
 
 
-class Describer(Partial):
+class Describer(Encoder):
     """Describes photo and text of a post: the photo's mean colour and the text's length."""
 
     modalities = ("joint",)

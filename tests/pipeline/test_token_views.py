@@ -11,8 +11,9 @@ import pytest
 
 from classifiers import HeadError, Job, fit_many
 from classifiers.shared import FileRows, Place
-from features.card import Card, Text
+from features.card import Card
 from features.encoders.classic import Classic
+from features.text import Text
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
 from pipeline.extraction.extract import Options, extract
