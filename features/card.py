@@ -1,29 +1,35 @@
-"""What every encoder declares about itself."""
+"""What every encoder declares about itself, so that it can be listed and chosen before a model library is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
+
+from crisis_registry import Parameter, did_you_mean
+from features.errors import BadOption, UnknownOption
 
 
 @dataclass(frozen=True)
 class Card:
-    """Declared metadata of one encoder family member; read without importing any model library.
+    """Declared metadata of one encoder or captioner.
 
     `views` are those it writes, with the shape of each under the default weights; `token_views` those it adds on
     request; `caption` says that it writes captions. `default_views` names, per modality, the view a head reads unless
     told otherwise; the modality "joint" is computed from both the photo and the text of a post. `pretrained` are the
     default weights (None: to be named), `revision` the commit they are pinned to (None: the latest), `hub` whether
-    weights come from a hub and so have revisions at all. `extra` is the optional dependency group that `loader`
-    ("module:function") needs. `options` are the loader's own options with their defaults.
+    weights come from a hub and so have revisions at all. `extra` is the optional dependency group that `loader` needs.
+
+    `loader` gives the loaded encoder: a function, or "module:function", that is called with `pretrained`, `revision`,
+    `device`, `precision` and the options, all by name. `options` are its own options.
     """
 
     name: str
     summary: str
     modalities: tuple[str, ...]
     default_views: Mapping[str, str]
-    loader: str
+    loader: str | Callable[..., Any]
     licence: str
     pretrained: str | None = None
     revision: str | None = None
@@ -32,4 +38,39 @@ class Card:
     views: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     token_views: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     caption: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[Parameter, ...] = ()
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The value of each option unless it is given."""
+        return {option.name: option.default for option in self.options}
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option, those `given` in the type of their default.
+
+        Raises `UnknownOption` for one that this model does not have, `BadOption` for a value that is out of range.
+        """
+        declared = {option.name: option for option in self.options}
+        for name in given:
+            if name not in declared:
+                known = f"it has {', '.join(declared)}" if declared else "it has none"
+                near = did_you_mean(name, declared)
+                raise UnknownOption(f"The model '{self.name}' has no option '{name}'{near}; {known}.")
+        try:
+            return self.defaults | {name: declared[name].checked(value) for name, value in given.items()}
+        except ValueError as error:
+            raise BadOption(str(error)) from None
+
+    def as_json(self) -> dict[str, Any]:
+        """All that is declared, as plain JSON values: `options` with their defaults, and `option_details`."""
+        said = {one.name: getattr(self, one.name) for one in fields(self)}
+        said["loader"] = self.loader if isinstance(self.loader, str) else _name_of(self.loader)
+        said["options"] = self.defaults
+        said["option_details"] = [option.as_json() for option in self.options]
+        return said
+
+
+def _name_of(loader: Callable[..., Any]) -> str:
+    """ "module:function"."""
+    function = loader.func if isinstance(loader, partial) else loader
+    return f"{function.__module__}:{function.__qualname__}"

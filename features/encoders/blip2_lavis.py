@@ -1,4 +1,4 @@
-"""E2: BLIP2's `blip2_feature_extractor` through salesforce-lavis, in an environment of its own."""
+"""BLIP2's `blip2_feature_extractor` through salesforce-lavis, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from features.card import Card
 from features.device import to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
 from features.errors import FeatureError
@@ -36,6 +37,26 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     model, images, texts = loading("blip2_lavis", pretrained, read)
     weights = {"id": f"{MODEL}/{pretrained}", "revision": f"salesforce-lavis {version('salesforce-lavis')}"}
     return LavisEncoder(model, images["eval"], texts["eval"], weights, device, precision)
+
+
+CARD = Card(
+    name="blip2_lavis",
+    summary="BLIP2's feature extractor through salesforce-lavis (an environment of its own)",
+    modalities=("image", "text", "joint"),
+    default_views={"image": "image/qformer", "text": "text/cls", "joint": "joint/qformer"},
+    loader=load,
+    pretrained="pretrain",
+    licence="BSD-3-Clause",
+    hub=False,
+    extra="lavis",
+    views={
+        "image/qformer": (768,),
+        "image/projected": (256,),
+        "text/cls": (768,),
+        "text/projected": (256,),
+        "joint/qformer": (768,),
+    },
+)
 
 
 class LavisEncoder(Encoder):

@@ -1,4 +1,4 @@
-"""E9: weights-free features. No download, no GPU; the embedded default and a baseline that costs nothing."""
+"""Weights-free features. No download, no GPU; the embedded default and a baseline that costs nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from features.card import Card
 from features.encoders.encoder import Encoder
 from features.text import Text, joined
 
@@ -21,6 +22,18 @@ _TEXT_BINS = 512
 
 def load(**_: Any) -> Classic:
     return Classic()
+
+
+CARD = Card(
+    name="classic",
+    summary="hashed words and characters; colour, gradient and texture statistics (no weights)",
+    modalities=("image", "text"),
+    default_views={"image": "image/statistics", "text": "text/hashed"},
+    loader=load,
+    licence="MIT (ours)",
+    hub=False,
+    views={"image/statistics": (552,), "text/hashed": (1024,)},
+)
 
 
 class Classic(Encoder):

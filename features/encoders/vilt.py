@@ -1,4 +1,4 @@
-"""E5: ViLT, one Transformer over the words of a tweet and the patches of its photo, through transformers."""
+"""ViLT, one Transformer over the words of a tweet and the patches of its photo, through transformers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from features.card import Card
 from features.device import to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
 from features.encoders.tokens import padded_batch
@@ -27,6 +28,20 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     processor, model = loading("vilt", pretrained, read)
     identity = describe(pretrained, revision)
     return ViltEncoder(processor, model.eval().to(device), identity, version)
+
+
+CARD = Card(
+    name="vilt",
+    summary="ViLT: one Transformer over words and patches",
+    modalities=("joint",),
+    default_views={"joint": "joint/pooled"},
+    loader=load,
+    pretrained="dandelin/vilt-b32-mlm",
+    revision="6acc83f152113edb2d3b503e2ea4b107ed592a49",
+    licence="Apache-2.0",
+    extra="encoders",
+    views={"joint/pooled": (768,)},
+)
 
 
 class ViltEncoder(Encoder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +21,7 @@ def models(json: o.Json = False) -> None:
     from features import CARDS
 
     if json:
-        o.print_json({name: asdict(card) for name, card in CARDS.items()})
+        o.print_json({name: card.as_json() for name, card in CARDS.items()})
         return
     for card in CARDS.values():
         facts = {
