@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from crisis_registry import Parameter, did_you_mean
-from features.errors import BadOption, UnknownOption
+from features.errors import BadOption, FeatureError, UnknownOption
+from features.weights import file_digest
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a card that is not one of ours was found: `spec` is what `--model` takes ("shout", of an installed package,
+    or "my_file:Shout"), `module` the module of its code.
+    """
+
+    spec: str
+    module: str
+
+    def digest(self) -> str:
+        """xxh3-128 (hex) of the module's source file, or of its compiled one where that is all there is."""
+        file = import_module(self.module).__file__
+        if file is None:
+            raise FeatureError(f"The code of the model '{self.spec}' is not in a file, so it cannot be told apart.")
+        return file_digest(file)
 
 
 @dataclass(frozen=True)
@@ -22,15 +41,18 @@ class Card:
     weights come from a hub and so have revisions at all. `extra` is the optional dependency group that `loader` needs.
 
     `loader` gives the loaded encoder: a function, or "module:function", that is called with `pretrained`, `revision`,
-    `device`, `precision` and the options, all by name. `options` are its own options.
+    `device`, `precision` and the options, all by name; or an `Encoder` class, whose `load` is called so. A plug-in's
+    card may leave it out (see `features.registry`). `options` are its own options.
+
+    `plugin` is None for ours, and set by the registry for the others.
     """
 
     name: str
     summary: str
     modalities: tuple[str, ...]
     default_views: Mapping[str, str]
-    loader: str | Callable[..., Any]
-    licence: str
+    loader: str | Callable[..., Any] = ""
+    licence: str = "not stated"
     pretrained: str | None = None
     revision: str | None = None
     hub: bool = True
@@ -39,6 +61,12 @@ class Card:
     token_views: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     caption: bool = False
     options: tuple[Parameter, ...] = ()
+    plugin: Plugin | None = None
+
+    @property
+    def spec(self) -> str:
+        """What `--model` takes for this card: its name, or "my_file:Shout"."""
+        return self.plugin.spec if self.plugin else self.name
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -63,7 +91,7 @@ class Card:
 
     def as_json(self) -> dict[str, Any]:
         """All that is declared, as plain JSON values: `options` with their defaults, and `option_details`."""
-        said = {one.name: getattr(self, one.name) for one in fields(self)}
+        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "plugin"}
         said["loader"] = self.loader if isinstance(self.loader, str) else _name_of(self.loader)
         said["options"] = self.defaults
         said["option_details"] = [option.as_json() for option in self.options]

@@ -27,10 +27,11 @@ class Fingerprint:
 
 def fingerprint(card: Card, encoder: Encoder, *, precision: str, cleaner: str, text: str = "tweet") -> Fingerprint:
     """Model, weights, transform, precision, text cleaner and what the text is made of ("tweet", "tweet+caption:..."
-    with the captions' own fingerprint); neither batch size nor device nor path.
+    with the captions' own fingerprint); neither batch size nor device nor path. A plug-in's source is hashed as well:
+    edited, it says something else.
     """
     reads_text = bool({"text", "joint"} & set(encoder.modalities))
-    content = {
+    content: dict[str, Any] = {
         "format": 1,
         "model": card.name,
         "identity": dict(encoder.identity),
@@ -40,6 +41,8 @@ def fingerprint(card: Card, encoder: Encoder, *, precision: str, cleaner: str, t
         "views": {name: list(shape) for name, shape in sorted(encoder.views.items())},
         "captions": dict(encoder.captions),
     }
+    if card.plugin is not None:
+        content["plugin"] = card.plugin.digest()
     return Fingerprint(digest_of(content), content)
 
 

@@ -24,7 +24,7 @@ def is_local(pretrained: str) -> bool:
 
 
 def check_path(pretrained: str) -> None:
-    """Refuse what looks like a path but is no folder, before a hub is asked for it."""
+    """Refuse what looks like a path but is not a folder, before a hub is asked for it."""
     looks_local = pretrained.startswith((".", "/", "~")) or "\\" in pretrained or pretrained.count("/") > 1
     if looks_local and not is_local(pretrained):
         raise FeatureError(f"There is no folder '{pretrained}' to load weights from (--pretrained).")

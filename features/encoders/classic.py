@@ -20,22 +20,6 @@ _HSV_BINS = (8, 3, 3)
 _TEXT_BINS = 512
 
 
-def load(**_: Any) -> Classic:
-    return Classic()
-
-
-CARD = Card(
-    name="classic",
-    summary="hashed words and characters; colour, gradient and texture statistics (no weights)",
-    modalities=("image", "text"),
-    default_views={"image": "image/statistics", "text": "text/hashed"},
-    loader=load,
-    licence="MIT (ours)",
-    hub=False,
-    views={"image/statistics": (552,), "text/hashed": (1024,)},
-)
-
-
 class Classic(Encoder):
     """Hashed words and character n-grams (text), colour, gradient and texture statistics (image).
 
@@ -71,6 +55,18 @@ class Classic(Encoder):
             HashingVectorizer(n_features=_TEXT_BINS, ngram_range=(1, 2), token_pattern=r"(?u)#?\w+"),
             HashingVectorizer(n_features=_TEXT_BINS, analyzer="char_wb", ngram_range=(3, 5)),
         )
+
+
+CARD = Card(
+    name="classic",
+    summary="hashed words and characters; colour, gradient and texture statistics (no weights)",
+    modalities=("image", "text"),
+    default_views={"image": "image/statistics", "text": "text/hashed"},
+    loader=Classic,
+    licence="MIT (ours)",
+    hub=False,
+    views={"image/statistics": (552,), "text/hashed": (1024,)},
+)
 
 
 def _statistics(rgb: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from features.card import Card
 from features.text import Text
 
 if TYPE_CHECKING:
@@ -23,13 +24,27 @@ class Encoder:
     goes into the fingerprint. `parallel`: its encode methods may run in several threads at once.
 
     What is said of a photo, a text or a pair never depends on what else is in its batch.
+
+    `card`: only of a plug-in that is one class (see `features.registry`).
     """
+
+    card: ClassVar[Card]
 
     modalities: tuple[str, ...]
     views: Mapping[str, tuple[int, ...]]
     captions: Mapping[str, str] = MappingProxyType({})
     identity: Mapping[str, Any]
     parallel: bool = False
+
+    @classmethod
+    def load(
+        cls, *, pretrained: str | None, revision: str | None, device: str, precision: str, **options: Any
+    ) -> Encoder:
+        """The encoder with the weights `pretrained`, at `revision`, on `device`, computing in `precision`.
+
+        Without weights there is nothing to load: unless a subclass says otherwise, it is called with the options alone.
+        """
+        return cls(**options)
 
     def decode_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
         """The smallest (width, height) that a JPEG of `size` may be decoded at; None: only its own."""
