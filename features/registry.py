@@ -26,7 +26,7 @@ from features.device import PRECISIONS
 from features.encoders import blip2, blip2_lavis, classic, clip, lxmert, text_auto, vilt, vision_auto, vision_timm
 from features.encoders.encoder import Encoder
 from features.errors import FeatureError, UnknownChoice, UnknownOption
-from features.weights import is_local, settle_hub
+from features.weights import go_offline_without_hub, is_local
 
 _OURS = (
     classic.CARD,
@@ -108,7 +108,7 @@ def load(
         raise UnknownOption(f"The weights of '{card.name}' have no revisions; leave out --revision.")
     if pretrained and revision and is_local(pretrained):
         raise FeatureError(f"The folder '{pretrained}' has no revisions; leave out --revision.")
-    settle_hub(pretrained or card.pretrained)
+    go_offline_without_hub(pretrained or card.pretrained)
     # a pinned revision belongs to the pinned weights only
     pinned = card.revision if pretrained in (None, card.pretrained) else None
     try:

@@ -115,7 +115,7 @@ def loading(model: str, pretrained: str, load: Callable[[], T]) -> T:
         logging.disable(logging.NOTSET)
 
 
-def settle_hub(pretrained: str | None) -> None:
+def go_offline_without_hub(pretrained: str | None) -> None:
     """Before a hub library is imported: where no hub can be reached, ask it for downloaded files only.
 
     Otherwise each file would be asked for again and again, for a minute, before the same answer.

@@ -56,7 +56,7 @@ def load(
             "The model 'clip_prefix' needs the CLIP model it was trained on; name it with --set scorer=..."
         )
     quiet_transformers()
-    eyes = clip.load(pretrained=scorer, revision=None, device=device, precision=precision)
+    vision = clip.load(pretrained=scorer, revision=None, device=device, precision=precision)
     weights, tokenizer = loading(
         "clip_prefix", pretrained, lambda: (_weights(Path(pretrained)), _tokenizer(pretrained))
     )
@@ -69,7 +69,7 @@ def load(
         import torch
 
         with torch.inference_mode():
-            vectors = eyes.project_images(np.ascontiguousarray(batch))
+            vectors = vision.project_images(np.ascontiguousarray(batch))
             prefix = mapper(vectors)
             mask = torch.ones(prefix.shape[:2], dtype=torch.long, device=prefix.device)
             sequences = language.generate(
@@ -79,7 +79,7 @@ def load(
         return read_candidates(sequences, 0, {end}, decode, decoding.candidates)
 
     identity = {"weights": describe(pretrained, revision), "unit_length": mapper.unit_length, "prompt": ""}
-    return Captioner("clip_prefix", "image", eyes.prepare, generate, decoding, eyes, identity)
+    return Captioner("clip_prefix", "image", vision.prepare, generate, decoding, vision, identity)
 
 
 CARD = Card(

@@ -170,7 +170,7 @@ def remember(**given: Any) -> Any:
 
 
 def test_a_revision_asked_for_comes_before_the_pinned_one() -> None:
-    here = "tests.features.test_cards:remember"
+    here = "tests.features.test_card:remember"
     card = Card("x", "for tests", ("text",), {}, here, "MIT", pretrained="org/x", revision=OLD)
 
     def revision(**asked: Any) -> Any:
