@@ -12,6 +12,9 @@ from crisis_registry import Parameter, did_you_mean
 from features.errors import BadOption, FeatureError, UnknownOption
 from features.weights import file_digest
 
+PRECISIONS = ("fp32", "fp16", "bf16")
+"""The number formats that an encoder may compute in."""
+
 
 @dataclass(frozen=True)
 class Plugin:

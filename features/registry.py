@@ -21,8 +21,7 @@ from typing import Any
 
 from crisis_registry import Registry, load_object
 from features.captioners import caption_auto, caption_transformer, clip_prefix, llava
-from features.card import Card, Plugin
-from features.device import PRECISIONS
+from features.card import PRECISIONS, Card, Plugin
 from features.encoders import blip2, blip2_lavis, classic, clip, lxmert, text_auto, vilt, vision_auto, vision_timm
 from features.encoders.encoder import Encoder
 from features.errors import FeatureError, UnknownChoice, UnknownOption
