@@ -26,12 +26,12 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
-        """What follows the first colon is an attribute if it could be one (a view has a "/" or a star in it), unless a
-        model stands before it: `clip:projected` asks for a view that `clip` does not have.
+        """What follows the first colon is an attribute if it could be one (a view has a "/" or a star in it), unless
+        one of our models stands before it: `clip:projected` asks for a view that `clip` does not have.
         """
         name, _, view = text.partition(":")
         behind, _, rest = view.partition(":")
-        if behind.partition("@")[0].isidentifier() and name.partition("@")[0] not in CARDS:
+        if behind.partition("@")[0].isidentifier() and "@" not in name and name not in CARDS.own:
             name, view = f"{name}:{behind}", rest
         model, _, mark = name.partition("@")
         return cls(model, mark, view)
