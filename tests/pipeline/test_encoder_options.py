@@ -134,8 +134,11 @@ def test_flags_of_older_caches_still_work_and_are_not_shown(run: Run, flags: lis
         assert "'candidates' must be at least 1, but is 0" in said
     shown = run("extract", "--help")[1]
     assert "--set" in shown
-    assert "--candidates" not in shown
-    assert "--tokens" not in shown
+    for name in ("tokens", "layers", "candidates", "scorer", "prompt", "regions", "grid"):
+        value = [] if name in ("tokens", "layers") else ["x"]
+        code, _, said = run("extract", "--model", "classic", f"--{name}", *value, *flags[:4])
+        assert (code, f"has no option '{name}'" in said) == (2, True)
+        assert f"--{name} " not in shown
 
 
 def test_options_of_ours_are_written_as_set(run: Run, flags: list[str], tmp_path: Path) -> None:
