@@ -63,6 +63,9 @@ def load(
     max_new_tokens: int,
     scorer: str | None,
 ) -> Captioner:
+    """`prompt`: as `read_prompt` takes it; `scorer` chooses where there are several candidates. Raises `FeatureError`
+    for a model without a chat template, as its prompt could not be laid out.
+    """
     import transformers
 
     version = quiet_transformers()

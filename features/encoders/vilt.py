@@ -16,6 +16,7 @@ from features.weights import describe, loading, quiet_transformers
 
 
 def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> ViltEncoder:
+    """`pretrained`: a hub id or a folder in transformers' layout. Raises `FeatureError` where it cannot be read."""
     from transformers import ViltModel, ViltProcessor
 
     version = quiet_transformers()
