@@ -24,7 +24,8 @@ from PIL import Image
 
 from cache import FeatureFile
 from features import CARDS, Card
-from features.card import Partial, Text
+from features.encoders.encoder import Encoder
+from features.text import Text
 from pipeline.cli.options import print_table
 from pipeline.datasets.posts import Posts
 from pipeline.extraction.extract import Options, extract
@@ -34,7 +35,7 @@ WIDTH = 384
 CARD = Card("tiny", "a tiny encoder", ("image", "text"), {}, "", "")
 
 
-class Tiny(Partial):
+class Tiny(Encoder):
     """Vectors [384] of a photo's first pixels and of a text's first bytes."""
 
     modalities = ("image", "text")

@@ -1,58 +1,61 @@
-"""What every encoder declares about itself, and the fingerprint of all that decides its vectors."""
+"""What every encoder declares about itself, so that it can be listed and chosen before a model library is imported."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from importlib import import_module
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-
-Text = str | tuple[str, str]
-"""A text, or two segments kept apart (a cleaned tweet, and the caption or knowledge text that goes with it)."""
+from crisis_registry import Parameter, did_you_mean
+from features.errors import BadOption, FeatureError, UnknownOption
+from features.weights import file_digest
 
 PRECISIONS = ("fp32", "fp16", "bf16")
+"""The number formats that an encoder may compute in."""
 
 
-class FeatureError(Exception):
-    """An encoder cannot be had or cannot be used as asked; the message is one sentence."""
+@dataclass(frozen=True)
+class Plugin:
+    """Where a card that is not one of ours was found: `spec` is what `--model` takes ("shout", of an installed package,
+    or "my_file:Shout"), `module` the module of its code.
+    """
 
+    spec: str
+    module: str
 
-class UnknownChoice(FeatureError):
-    """A model, precision or device was named that does not exist."""
-
-    exit_code = 2
-
-
-class UnknownOption(FeatureError):
-    """A model was given an option that its family does not have."""
-
-    exit_code = 2
+    def digest(self) -> str:
+        """xxh3-128 (hex) of the module's source file, or of its compiled one where that is all there is."""
+        file = import_module(self.module).__file__
+        if file is None:
+            raise FeatureError(f"The code of the model '{self.spec}' is not in a file, so it cannot be told apart.")
+        return file_digest(file)
 
 
 @dataclass(frozen=True)
 class Card:
-    """Declared metadata of one encoder family member; read without importing any model library.
+    """Declared metadata of one encoder or captioner.
 
     `views` are those it writes, with the shape of each under the default weights; `token_views` those it adds on
     request; `caption` says that it writes captions. `default_views` names, per modality, the view a head reads unless
     told otherwise; the modality "joint" is computed from both the photo and the text of a post. `pretrained` are the
     default weights (None: to be named), `revision` the commit they are pinned to (None: the latest), `hub` whether
-    weights come from a hub and so have revisions at all. `extra` is the optional dependency group that `loader`
-    ("module:function") needs. `options` are the loader's own options with their defaults.
+    weights come from a hub and so have revisions at all. `extra` is the optional dependency group that `loader` needs.
+
+    `loader` gives the loaded encoder: a function, or "module:function", that is called with `pretrained`, `revision`,
+    `device`, `precision` and the options, all by name; or an `Encoder` class, whose `load` is called so. A plug-in's
+    card may leave it out (see `features.registry`). `options` are its own options.
+
+    `plugin` is None for ours, and set by the registry for the others.
     """
 
     name: str
     summary: str
     modalities: tuple[str, ...]
     default_views: Mapping[str, str]
-    loader: str
-    licence: str
+    loader: str | Callable[..., Any] = ""
+    licence: str = "not stated"
     pretrained: str | None = None
     revision: str | None = None
     hub: bool = True
@@ -60,117 +63,45 @@ class Card:
     views: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     token_views: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     caption: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Encoder(Protocol):
-    """A loaded, frozen encoder or captioner.
-
-    `views` maps a view name to its per-row shape; a name starts with the modality it is computed from.
-    `captions` maps the name of each caption it writes to that modality.
-    `identity` holds everything that decides a vector (weights digest or id and revision, transform,
-    pooling, lengths): it goes into the fingerprint. A modality that is absent from `modalities` has no
-    encode method that works. `parallel`: its encode methods may run in several threads at once.
-    """
-
-    modalities: tuple[str, ...]
-    views: Mapping[str, tuple[int, ...]]
-    captions: Mapping[str, str]
-    identity: Mapping[str, Any]
-    parallel: bool
-
-    def decode_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
-        """The smallest (width, height) that a JPEG of `size` may be decoded at; None: only its own."""
-
-    def prepare(self, image: Image) -> np.ndarray:
-        """One decoded RGB image to the array that `encode_images` and `encode_pairs` stack; safe to call from
-        several threads. All images become arrays of one shape.
-        """
-
-    def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """`batch` [n, ...] of prepared images to views [n, D] float32, and to captions [n] (objects, each a str)
-        under "captions/<name>".
-        """
-
-    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
-        """Cleaned texts to views [n, D] float32; the answer for a text does not depend on its company."""
-
-    def tokenize(self, texts: Sequence[Text]) -> list[Any]:
-        """What `encode_tokens` and `text_length` take of each text; many texts at once cost less."""
-
-    def encode_tokens(self, tokens: Sequence[Any]) -> dict[str, np.ndarray]:
-        """`encode_texts` of texts that went through `tokenize`."""
-
-    def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
-        """Prepared images and the text that goes with each to the "joint" views and captions."""
-
-    def text_length(self, tokens: Any) -> int:
-        """About how many tokens one tokenized text costs; 0 where all cost the same."""
-
-
-class Partial:
-    """What an encoder has no answer for; each family overrides what it can do."""
-
-    captions: Mapping[str, str] = MappingProxyType({})
-    parallel = False
-
-    def decode_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
-        return None
-
-    def prepare(self, image: Image) -> np.ndarray:
-        raise TypeError("this encoder takes no images")
-
-    def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        raise TypeError("this encoder takes no images on their own")
-
-    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
-        raise TypeError("this encoder takes no texts on their own")
-
-    def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
-        raise TypeError("this encoder takes no pairs of image and text")
-
-    def tokenize(self, texts: Sequence[Text]) -> list[Any]:
-        return list(texts)
-
-    def encode_tokens(self, tokens: Sequence[Any]) -> dict[str, np.ndarray]:
-        return self.encode_texts(tokens)
-
-    def text_length(self, tokens: Any) -> int:
-        # a token is about four characters long
-        return 1 + (sum(map(len, tokens)) if isinstance(tokens, tuple) else len(tokens)) // 4
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Hash of all that decides a vector (`digest`, 64 hex digits) beside what was hashed (`content`)."""
-
-    digest: str
-    content: dict[str, Any]
+    options: tuple[Parameter, ...] = ()
+    plugin: Plugin | None = None
 
     @property
-    def short(self) -> str:
-        return self.digest[:8]
+    def spec(self) -> str:
+        """What `--model` takes for this card: its name, or "my_file:Shout"."""
+        return self.plugin.spec if self.plugin else self.name
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The value of each option unless it is given."""
+        return {option.name: option.default for option in self.options}
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option, those `given` in the type of their default.
+
+        Raises `UnknownOption` for one that this model does not have, `BadOption` for a value that is out of range.
+        """
+        declared = {option.name: option for option in self.options}
+        for name in given:
+            if name not in declared:
+                known = f"it has {', '.join(declared)}" if declared else "it has none"
+                near = did_you_mean(name, declared)
+                raise UnknownOption(f"The model '{self.name}' has no option '{name}'{near}; {known}.")
+        try:
+            return self.defaults | {name: declared[name].checked(value) for name, value in given.items()}
+        except ValueError as error:
+            raise BadOption(str(error)) from None
+
+    def as_json(self) -> dict[str, Any]:
+        """All that is declared, as plain JSON values: `options` with their defaults, and `option_details`."""
+        said = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "plugin"}
+        said["loader"] = self.loader if isinstance(self.loader, str) else _name_of(self.loader)
+        said["options"] = self.defaults
+        said["option_details"] = [option.as_json() for option in self.options]
+        return said
 
 
-def fingerprint(card: Card, encoder: Encoder, *, precision: str, cleaner: str, text: str = "tweet") -> Fingerprint:
-    """Model, weights, transform, precision, text cleaner and what the text is made of ("tweet", "tweet+caption:..."
-    with the captions' own fingerprint); neither batch size nor device nor path.
-    """
-    reads_text = bool({"text", "joint"} & set(encoder.modalities))
-    content = {
-        "format": 1,
-        "model": card.name,
-        "identity": dict(encoder.identity),
-        "precision": precision,
-        "cleaner": cleaner if reads_text else None,
-        "text": text if reads_text else None,
-        "views": {name: list(shape) for name, shape in sorted(encoder.views.items())},
-        "captions": dict(encoder.captions),
-    }
-    return Fingerprint(digest_of(content), content)
-
-
-def digest_of(content: Mapping[str, Any]) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of `content`."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _name_of(loader: Callable[..., Any]) -> str:
+    """ "module:function"."""
+    function = loader.func if isinstance(loader, partial) else loader
+    return f"{function.__module__}:{function.__qualname__}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from features.card import FeatureError, UnknownChoice
+from features.errors import FeatureError, UnknownChoice
 
 if TYPE_CHECKING:
     import torch

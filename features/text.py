@@ -1,6 +1,6 @@
 """What text encoders are fed: named, versioned cleaners, and texts of one or two segments.
 
-A cleaner's name and version are part of the fingerprint, so its behaviour never changes under them.
+A cleaner's mark is part of the fingerprint, so that what it does never changes under one mark.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from features.card import FeatureError, Text
+from features.errors import FeatureError
+
+Text = str | tuple[str, str]
+"""A text, or two segments kept apart (a cleaned tweet, and the caption or knowledge text that goes with it)."""
 
 # An address ends where its characters do: a line break, a bracket, an ellipsis or a word of another script that
 # is glued to it stays. Twitter's own short links are letters and digits only, so that "t.co/ab12#flood" keeps its tag.
@@ -22,16 +25,12 @@ _HANDLE = re.compile(r"(?<![\w@.])@\w+")
 
 @dataclass(frozen=True)
 class Cleaner:
-    """A named cleaner. `mark` ("crisis-1") goes into the fingerprint."""
+    """A named cleaner. `mark` ("crisis-1": what it does, and its version) goes into the fingerprint."""
 
     name: str
-    version: int
+    mark: str
     summary: str
     clean: Callable[[str], str]
-
-    @property
-    def mark(self) -> str:
-        return f"{self.name}-{self.version}"
 
     def __call__(self, text: str) -> str:
         return self.clean(text)
@@ -58,17 +57,25 @@ def _crisis(text: str) -> str:
 
 
 _DECLARED = (
-    Cleaner("raw", 1, "as it is", _raw),
-    Cleaner("002", 1, 'lower case, double spaces collapsed, link -> "link" (Abavisani et al. 2020)', _abavisani),
+    Cleaner("raw", "raw-1", "as it is", _raw),
+    # its mark is older than its name, and stands in the fingerprints of existing caches
+    Cleaner(
+        "abavisani",
+        "002-1",
+        'lower case, double spaces collapsed, link -> "link" (Abavisani et al. 2020)',
+        _abavisani,
+    ),
     Cleaner(
         "crisis",
-        1,
+        "crisis-1",
         'mojibake repaired (ftfy), retweet header dropped, link -> "link", handle -> "@user", spaces collapsed',
         _crisis,
     ),
 )
 
 CLEANERS: dict[str, Cleaner] = {cleaner.name: cleaner for cleaner in _DECLARED}
+CLEANERS["002"] = CLEANERS["abavisani"]
+"""Cleaners by name; "002" is what older commands call Abavisani's."""
 
 
 def joined(text: Text) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import xxhash
 
-from features.card import FeatureError
+from features.errors import FeatureError
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def is_local(pretrained: str) -> bool:
 
 
 def check_path(pretrained: str) -> None:
-    """Refuse what looks like a path but is no folder, before a hub is asked for it."""
+    """Refuse what looks like a path but is not a folder, before a hub is asked for it."""
     looks_local = pretrained.startswith((".", "/", "~")) or "\\" in pretrained or pretrained.count("/") > 1
     if looks_local and not is_local(pretrained):
         raise FeatureError(f"There is no folder '{pretrained}' to load weights from (--pretrained).")
@@ -115,7 +115,7 @@ def loading(model: str, pretrained: str, load: Callable[[], T]) -> T:
         logging.disable(logging.NOTSET)
 
 
-def settle_hub(pretrained: str | None) -> None:
+def go_offline_without_hub(pretrained: str | None) -> None:
     """Before a hub library is imported: where no hub can be reached, ask it for downloaded files only.
 
     Otherwise each file would be asked for again and again, for a minute, before the same answer.

@@ -1,15 +1,28 @@
-"""E6: BLIP, BLIP2 and GIT captions through transformers' `generate`."""
+"""BLIP, BLIP2 and GIT captions through transformers' `generate`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from features.captioners.captioner import Candidate, Captioner, Decoding, ids_of, load_scorer, read_candidates
-from features.card import FeatureError, Text
+from features.captioners.captioner import (
+    SCORED_VIEWS,
+    Candidate,
+    Captioner,
+    Decoding,
+    decoding_options,
+    ids_of,
+    load_scorer,
+    read_candidates,
+)
+from features.card import Card
 from features.device import torch_dtype
+from features.encoders import blip2
+from features.errors import FeatureError
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 KNOWN = ("blip", "blip-2", "git")
@@ -21,12 +34,12 @@ def load(
     revision: str | None,
     device: str,
     precision: str,
-    name: str = "blip",
-    candidates: int = 5,
-    max_new_tokens: int = 40,
-    scorer: str | None = None,
+    name: str,
+    candidates: int,
+    max_new_tokens: int,
+    scorer: str | None,
 ) -> Captioner:
-    """`name`: what the caption is called in the cache file."""
+    """`name`: what the model and its captions are called in the cache file."""
     import transformers
 
     version = quiet_transformers()
@@ -62,6 +75,52 @@ def load(
     }
     chooser = load_scorer(scorer, device, precision)
     return Captioner(name, "image", prepare, generate, decoding, chooser, identity)
+
+
+BLIP = Card(
+    name="blip",
+    summary="captions by BLIP (or any BLIP, BLIP2 or GIT through transformers)",
+    modalities=("image",),
+    default_views={},
+    loader=partial(load, name="blip"),
+    pretrained="Salesforce/blip-image-captioning-base",
+    revision="82a37760796d32b1411fe092ab5d4e227313294b",
+    licence="BSD-3-Clause",
+    extra="encoders",
+    views=SCORED_VIEWS,
+    caption=True,
+    options=decoding_options(5, 40),
+)
+
+GIT = Card(
+    name="git",
+    summary="captions by GIT",
+    modalities=("image",),
+    default_views={},
+    loader=partial(load, name="git"),
+    pretrained="microsoft/git-base-coco",
+    revision="a13141da42abd4a8cbf283601a8104265f537cee",
+    licence="MIT",
+    extra="encoders",
+    views=SCORED_VIEWS,
+    caption=True,
+    options=decoding_options(5, 40),
+)
+
+BLIP2_CAPTIONS = Card(
+    name="blip2_captions",
+    summary="captions by BLIP2",
+    modalities=("image",),
+    default_views={},
+    loader=partial(load, name="blip2_captions"),
+    pretrained=blip2.WEIGHTS,
+    revision=blip2.REVISION,
+    licence="MIT",
+    extra="encoders",
+    views=SCORED_VIEWS,
+    caption=True,
+    options=decoding_options(5, 40),
+)
 
 
 def _generate(model: Any, tokenizer: Any, batch: np.ndarray, decoding: Decoding) -> list[list[Candidate]]:

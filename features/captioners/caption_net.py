@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from features.card import FeatureError
 from features.device import torch_dtype
+from features.errors import FeatureError
 
 END = 0
 """The word id that begins and ends a caption, and pads it."""
@@ -35,7 +35,7 @@ class CaptionNet:
         needed = ("model.tgt_embed.0.lut.weight", "model.generator.proj.weight", "model.encoder.norm.a_2")
         missing = [name for name in needed if name not in weights]
         if missing:
-            raise FeatureError(f"The checkpoint has no '{missing[0]}'; it is no Transformer captioner.")
+            raise FeatureError(f"The checkpoint has no '{missing[0]}'; it is not a Transformer captioner.")
         dtype = torch_dtype(precision)
         self._w = {n: t.to(device, dtype) for n, t in weights.items() if hasattr(t, "dtype") and not n.startswith("_")}
         self._heads = heads

@@ -1,4 +1,4 @@
-"""E6: CLIP-reward captions over CLIP's grid, and Transformer captions over detector regions: one published layout."""
+"""CLIP-reward captions over CLIP's grid, and Transformer captions over detector regions: one published layout."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from typing import Any
 
 import numpy as np
 
+from crisis_registry import Parameter, anything
 from features.captioners.beams import search
 from features.captioners.caption_net import CaptionNet
-from features.captioners.captioner import Candidate, Captioner, Decoding, load_scorer
+from features.captioners.captioner import SCORED_VIEWS, Candidate, Captioner, Decoding, decoding_options, load_scorer
 from features.captioners.checkpoint import load_plain, load_tensors
-from features.card import FeatureError, Text
-from features.regions.region import load_regions, pack, unpack
+from features.card import Card
+from features.errors import FeatureError
+from features.regions.region import REGIONS, load_regions, pack, unpack
+from features.text import Text
 from features.weights import describe, is_local, loading
 
 SIDE = 448
 """CLIP-reward captioners read the 14 x 14 cells that CLIP's ResNet makes of a photo squeezed to this side."""
+
+GRID = Parameter(
+    "grid", "RN50/openai", anything("the name of CLIP weights"), "the CLIP ResNet whose feature map is read"
+)
 
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
@@ -42,10 +49,10 @@ def load_grid(
     revision: str | None,
     device: str,
     precision: str,
-    candidates: int = 5,
-    max_new_tokens: int = 20,
-    grid: str = "RN50/openai",
-    scorer: str | None = None,
+    candidates: int,
+    max_new_tokens: int,
+    grid: str,
+    scorer: str | None,
 ) -> Captioner:
     """CLIP-reward captions (Cho et al. 2022). `pretrained`: a folder with a published checkpoint; `grid`: the CLIP
     ResNet whose last feature map it reads, as `--pretrained` of the model `clip`.
@@ -56,7 +63,7 @@ def load_grid(
     model, _, _ = open_weights(grid, None, device, precision)
     visual = model.eval().visual
     if not hasattr(visual, "layer4"):
-        raise FeatureError(f"'{grid}' is no CLIP with a ResNet image tower; name another one with --grid.")
+        raise FeatureError(f"'{grid}' is not a CLIP with a ResNet image tower; name one with --set grid=...")
 
     def read(batch: np.ndarray) -> tuple[Any, Any]:
         import torch
@@ -80,17 +87,17 @@ def load_regional(
     revision: str | None,
     device: str,
     precision: str,
-    candidates: int = 5,
-    max_new_tokens: int = 20,
-    regions: str | None = None,
-    scorer: str | None = None,
+    candidates: int,
+    max_new_tokens: int,
+    regions: str | None,
+    scorer: str | None,
 ) -> Captioner:
     """Transformer captions over regions. `regions`: as `features.regions.region.load_regions` reads it."""
     published = _published("region_captions", pretrained, device, precision)
     source = load_regions("region_captions", regions, device)
     boxed = bool(published.settings.get("use_box"))
     if boxed and not source.boxed:
-        raise FeatureError("This captioner reads the box of every region, and these have none (--regions).")
+        raise FeatureError("This captioner reads the box of every region, and these have none (--set regions=).")
     _check_width(published, source.width + (5 if boxed else 0))
 
     def prepare(image: Any) -> np.ndarray:
@@ -114,6 +121,35 @@ def load_regional(
     decoding = Decoding(candidates, max_new_tokens)
     identity = _identity(pretrained, {"regions": dict(source.identity)})
     return _captioner("region_captions", published, prepare, read, decoding, chooser, identity)
+
+
+CLIP_REWARD = Card(
+    name="clip_reward",
+    summary="captions by a Transformer over CLIP's grid, trained with CLIP as the reward (published checkpoints)",
+    modalities=("image",),
+    default_views={},
+    loader=load_grid,
+    licence="CC BY-NC-SA 4.0 (published checkpoints)",
+    hub=False,
+    extra="encoders",
+    views=SCORED_VIEWS,
+    caption=True,
+    options=(*decoding_options(5, 20), GRID),
+)
+
+REGION_CAPTIONS = Card(
+    name="region_captions",
+    summary="captions by a Transformer over regions (published self-critical checkpoints)",
+    modalities=("image",),
+    default_views={},
+    loader=load_regional,
+    licence="MIT (published code; weights: see their page)",
+    hub=False,
+    extra="encoders",
+    views=SCORED_VIEWS,
+    caption=True,
+    options=(*decoding_options(5, 20), REGIONS),
+)
 
 
 def _captioner(
@@ -152,7 +188,7 @@ def _check_width(published: _Published, width: int) -> None:
     if published.net.width != width:
         raise FeatureError(
             f"The captioner was trained on features {published.net.width} wide, and these are {width} wide; "
-            "name its own kind with --regions or --grid."
+            "name its own kind with --set regions=... or --set grid=..."
         )
 
 
@@ -171,7 +207,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 def _published(model: str, pretrained: str | None, device: str, precision: str) -> _Published:
     """The one checkpoint in the folder `pretrained`, with the words it carries or that lie beside it."""
     if pretrained is None or not is_local(pretrained):
-        raise FeatureError(f"The model '{model}' needs a folder with a published checkpoint; name it by --pretrained.")
+        raise FeatureError(f"The model '{model}' needs a folder with a published checkpoint; name it: --pretrained.")
     folder = Path(pretrained)
     files = [path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES]
     if len(files) != 1:
@@ -181,7 +217,7 @@ def _published(model: str, pretrained: str | None, device: str, precision: str) 
     words, settings = loading(model, pretrained, lambda: _words(folder, weights))
     kind = settings.get("caption_model", "transformer")
     if kind != "transformer":
-        raise FeatureError(f"The checkpoint in '{folder}' is a '{kind}' captioner and no Transformer.")
+        raise FeatureError(f"The checkpoint in '{folder}' is a '{kind}' captioner, not a Transformer.")
     heads = int(settings.get("num_att_heads", _HEADS))
     return _Published(CaptionNet(weights, heads, device, precision), words, settings)
 

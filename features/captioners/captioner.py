@@ -12,7 +12,32 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
+from crisis_registry import Parameter, anything, at_least
+from features.encoders.encoder import Encoder
+from features.errors import FeatureError
+from features.text import Text
+
+SCORER = "ViT-B-32/laion2b_s34b_b79k@1a25a446712ba5ee05982a381eed697ef9b435cf"
+"""The CLIP model that chooses among a captioner's candidates unless told otherwise."""
+
+SCORED_VIEWS = {"image/score": (1,), "image/truncated": (1,)}
+"""What a captioner of photos writes beside its captions."""
+
+
+class OptionalText(Parameter):
+    """A text with a default, or none: None, or the word "none"."""
+
+    def checked(self, value: Any) -> Any:
+        return None if value in (None, "none") else super().checked(value)
+
+
+def decoding_options(candidates: int, max_new_tokens: int, scorer: str = SCORER) -> tuple[Parameter, ...]:
+    """The options of every captioner, with these defaults."""
+    return (
+        Parameter("candidates", candidates, at_least(1), "how many captions to choose from"),
+        Parameter("max_new_tokens", max_new_tokens, at_least(1), "the most tokens that a caption may have"),
+        OptionalText("scorer", scorer, anything("the name of CLIP weights, or none"), "the CLIP weights to choose by"),
+    )
 
 
 @dataclass(frozen=True)
@@ -32,10 +57,6 @@ class Decoding:
     candidates: int
     max_new_tokens: int
 
-    def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise FeatureError("A captioner needs at least one candidate (--candidates).")
-
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of transformers' `generate`."""
         return {
@@ -50,7 +71,7 @@ Generate = Callable[[np.ndarray, Sequence[Text]], list[list[Candidate]]]
 """Prepared images [n, ...] and the n texts that go with them (or none) to n lists of candidates."""
 
 
-class Captioner(Partial):
+class Captioner(Encoder):
     """Writes `captions/<name>`; beside it `<modality>/truncated` [1] (1: cut by the length limit) and, with a scorer,
     `<modality>/score` [1], the cosine of the caption and the photo in CLIP's space.
 
@@ -68,7 +89,7 @@ class Captioner(Partial):
         identity: Mapping[str, Any],
     ) -> None:
         if decoding.candidates > 1 and scorer is None:
-            raise FeatureError("Several candidates need a CLIP model to choose by; name one with --scorer.")
+            raise FeatureError("Several candidates need a CLIP model to choose by; name one with --set scorer=...")
         self._name = name
         self._modality = modality
         self._generate = generate

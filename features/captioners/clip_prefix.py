@@ -1,4 +1,4 @@
-"""E6: captions from a CLIP vector mapped to prefix embeddings of GPT-2 (CLIP prefix captioning; CLIP_cc, CLIP_coco).
+"""Captions from a CLIP vector mapped to prefix embeddings of GPT-2 (CLIP prefix captioning; CLIP_cc, CLIP_coco).
 
 Reads the layout of the published checkpoints: `gpt.*` are a GPT-2 language model's weights and `clip_project.*` those
 of the mapper, either two linear layers with a tanh between them or a Transformer over learnt constants.
@@ -12,9 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from features.captioners.captioner import Candidate, Captioner, Decoding, read_candidates
-from features.card import FeatureError, Text
+from features.captioners.captioner import (
+    SCORED_VIEWS,
+    Candidate,
+    Captioner,
+    Decoding,
+    decoding_options,
+    read_candidates,
+)
+from features.card import Card
 from features.device import torch_dtype
+from features.errors import FeatureError
+from features.text import Text
 from features.weights import describe, is_local, loading, quiet_transformers
 
 TOKENIZER = "openai-community/gpt2"
@@ -29,9 +38,9 @@ def load(
     revision: str | None,
     device: str,
     precision: str,
-    candidates: int = 5,
-    max_new_tokens: int = 67,
-    scorer: str | None = None,
+    candidates: int,
+    max_new_tokens: int,
+    scorer: str | None,
 ) -> Captioner:
     """`pretrained`: a folder with one checkpoint (.pt, .bin or .safetensors) and, if it is not GPT-2's own, a
     tokenizer. `scorer`: the CLIP model whose vectors the mapper was trained on; it chooses among candidates as well.
@@ -40,12 +49,14 @@ def load(
 
     if pretrained is None or not is_local(pretrained):
         raise FeatureError(
-            "The model 'clip_prefix' needs a folder with a published checkpoint; name it by --pretrained."
+            "The model 'clip_prefix' needs a folder with a published checkpoint; name it with --pretrained."
         )
     if scorer is None:
-        raise FeatureError("The model 'clip_prefix' needs the CLIP model it was trained on; name it with --scorer.")
+        raise FeatureError(
+            "The model 'clip_prefix' needs the CLIP model it was trained on; name it with --set scorer=..."
+        )
     quiet_transformers()
-    eyes = clip.load(pretrained=scorer, revision=None, device=device, precision=precision)
+    vision = clip.load(pretrained=scorer, revision=None, device=device, precision=precision)
     weights, tokenizer = loading(
         "clip_prefix", pretrained, lambda: (_weights(Path(pretrained)), _tokenizer(pretrained))
     )
@@ -58,7 +69,7 @@ def load(
         import torch
 
         with torch.inference_mode():
-            vectors = eyes.project_images(np.ascontiguousarray(batch))
+            vectors = vision.project_images(np.ascontiguousarray(batch))
             prefix = mapper(vectors)
             mask = torch.ones(prefix.shape[:2], dtype=torch.long, device=prefix.device)
             sequences = language.generate(
@@ -68,7 +79,22 @@ def load(
         return read_candidates(sequences, 0, {end}, decode, decoding.candidates)
 
     identity = {"weights": describe(pretrained, revision), "unit_length": mapper.unit_length, "prompt": ""}
-    return Captioner("clip_prefix", "image", eyes.prepare, generate, decoding, eyes, identity)
+    return Captioner("clip_prefix", "image", vision.prepare, generate, decoding, vision, identity)
+
+
+CARD = Card(
+    name="clip_prefix",
+    summary="captions by GPT-2 from a CLIP vector (published CLIP prefix checkpoints: CLIP_cc, CLIP_coco)",
+    modalities=("image",),
+    default_views={},
+    loader=load,
+    licence="MIT (published code; weights: see their page)",
+    hub=False,
+    extra="encoders",
+    views=SCORED_VIEWS,
+    caption=True,
+    options=decoding_options(5, 67, scorer="ViT-B-32-quickgelu/openai"),
+)
 
 
 class Mapper:
@@ -88,7 +114,7 @@ class Mapper:
         needed = ("linear.weight", "linear.bias") if self.unit_length else ("model.0.weight", "model.2.weight")
         missing = [name for name in needed if name not in self._w]
         if missing:
-            raise FeatureError(f"The checkpoint has no 'clip_project.{missing[0]}'; it is no CLIP prefix captioner.")
+            raise FeatureError(f"The checkpoint has no 'clip_project.{missing[0]}'; it is not a CLIP prefix captioner.")
         self._width = weights["gpt.transformer.wte.weight"].shape[1]
 
     def __call__(self, vectors: Any) -> Any:
@@ -174,7 +200,7 @@ def _gpt2(weights: Mapping[str, Any]) -> Any:
         if name.startswith("gpt.") and not name.endswith((".attn.bias", ".attn.masked_bias"))
     }
     if "transformer.wte.weight" not in state:
-        raise FeatureError("The checkpoint has no 'gpt.transformer.wte.weight'; it is no CLIP prefix captioner.")
+        raise FeatureError("The checkpoint has no 'gpt.transformer.wte.weight'; it is not a CLIP prefix captioner.")
     vocabulary, width = state["transformer.wte.weight"].shape
     layers = len({name.split(".")[2] for name in state if name.startswith("transformer.h.")})
     config = GPT2Config(

@@ -1,4 +1,4 @@
-"""E7: descriptions of a photo conditioned on its tweet by LLaVA (Munia et al. 2025, eq. 1): x'_T = VLM(I, x_I)."""
+"""Descriptions of a photo conditioned on its tweet by LLaVA (Munia et al. 2025, eq. 1): x'_T = VLM(I, x_I)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from features.captioners.captioner import Candidate, Captioner, Decoding, ids_of, load_scorer, read_candidates
-from features.card import FeatureError, Text
+from crisis_registry import Parameter, anything
+from features.captioners.captioner import (
+    Candidate,
+    Captioner,
+    Decoding,
+    decoding_options,
+    ids_of,
+    load_scorer,
+    read_candidates,
+)
+from features.card import Card
 from features.device import torch_dtype
-from features.text import joined
+from features.errors import FeatureError
+from features.text import Text, joined
 from features.weights import describe, loading, quiet_transformers
 
 PROMPTS = Path(__file__).parent / "prompts"
+PROMPT = Parameter(
+    "prompt",
+    "describe_post",
+    anything("a stored prompt's name or a JSON file"),
+    "a stored prompt's name or a JSON file",
+)
 
 
 def read_prompt(prompt: str) -> dict[str, Any]:
@@ -28,9 +44,11 @@ def read_prompt(prompt: str) -> dict[str, Any]:
         template = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = ", ".join(sorted(one.stem for one in PROMPTS.glob("*.json")))
-        raise FeatureError(f"There is no prompt '{prompt}': give a JSON file or one of {known} (--prompt).") from None
+        raise FeatureError(
+            f"There is no prompt '{prompt}': give a JSON file or one of {known} (--set prompt=)."
+        ) from None
     if not isinstance(template, dict) or "{tweet}" not in str(template.get("user", "")):
-        raise FeatureError(f"The prompt '{prompt}' has no \"user\" text with {{tweet}} in it (--prompt).")
+        raise FeatureError(f"The prompt '{prompt}' has no \"user\" text with {{tweet}} in it (--set prompt=).")
     return template
 
 
@@ -40,11 +58,14 @@ def load(
     revision: str | None,
     device: str,
     precision: str,
-    prompt: str = "describe_post",
-    candidates: int = 1,
-    max_new_tokens: int = 200,
-    scorer: str | None = None,
+    prompt: str,
+    candidates: int,
+    max_new_tokens: int,
+    scorer: str | None,
 ) -> Captioner:
+    """`prompt`: as `read_prompt` takes it; `scorer` chooses where there are several candidates. Raises `FeatureError`
+    for a model without a chat template, as its prompt could not be laid out.
+    """
     import transformers
 
     version = quiet_transformers()
@@ -70,6 +91,22 @@ def load(
     }
     chooser = load_scorer(scorer if candidates > 1 else None, device, precision)
     return Captioner("llava", "joint", writer.prepare, writer.generate, decoding, chooser, identity)
+
+
+CARD = Card(
+    name="llava",
+    summary="descriptions by LLaVA, conditioned on the tweet",
+    modalities=("joint",),
+    default_views={},
+    loader=load,
+    pretrained="llava-hf/llava-1.5-7b-hf",
+    revision="b234b804b114d9e37bb655e11cbbb5f5e971b7a9",
+    licence="Llama 2 Community License",
+    extra="encoders",
+    views={"joint/truncated": (1,)},
+    caption=True,
+    options=(PROMPT, *decoding_options(1, 200)),
+)
 
 
 class _Writer:

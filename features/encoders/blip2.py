@@ -1,4 +1,4 @@
-"""E2: BLIP2 through transformers: checkpoints with a language model, and those for image-text retrieval."""
+"""BLIP2 through transformers: checkpoints with a language model, and those for image-text retrieval."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
+from features.card import Card
 from features.device import to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import masked_mean, padded_batch
+from features.errors import FeatureError
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
+WEIGHTS, REVISION = "Salesforce/blip2-opt-2.7b-coco", "b73fb748045e06eb59d3cd69f1a35a182c19256b"
 MAX_TOKENS = 128
 
 
-def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> Partial:
+def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> Encoder:
     """A `RetrievalEncoder` for checkpoints saved as `Blip2ForImageTextRetrieval`, else a `LanguageEncoder`."""
     import transformers
 
@@ -24,7 +28,7 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     def read() -> tuple[Any, Any]:
         config = transformers.AutoConfig.from_pretrained(pretrained, revision=revision)
         if config.model_type != "blip-2":
-            raise FeatureError(f"'{pretrained}' is a '{config.model_type}' and no BLIP2; name one with --pretrained.")
+            raise FeatureError(f"'{pretrained}' is a '{config.model_type}', not a BLIP2; name one with --pretrained.")
         retrieval = "Blip2ForImageTextRetrieval" in (config.architectures or [])
         kind = transformers.Blip2ForImageTextRetrieval if retrieval else transformers.Blip2ForConditionalGeneration
         processor = transformers.AutoProcessor.from_pretrained(pretrained, revision=revision)
@@ -40,7 +44,28 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     return family(processor, model.eval().to(device), identity)
 
 
-class _Blip2(Partial):
+CARD = Card(
+    name="blip2",
+    summary="BLIP2: vision tower, Q-Former, language model, and photo and text together",
+    modalities=("image", "text", "joint"),
+    default_views={"image": "image/qformer", "text": "text/mean", "joint": "joint/mean"},
+    loader=load,
+    pretrained=WEIGHTS,
+    revision=REVISION,
+    licence="MIT",
+    extra="encoders",
+    views={
+        "image/vision": (1408,),
+        "image/qformer": (768,),
+        "text/mean": (2560,),
+        "text/last": (2560,),
+        "joint/mean": (2560,),
+        "joint/last": (2560,),
+    },
+)
+
+
+class _Blip2(Encoder):
     """What both kinds share: the vision tower, and the Q-Former whose queries read it."""
 
     modalities = ("image", "text", "joint")

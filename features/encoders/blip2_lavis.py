@@ -1,4 +1,4 @@
-"""E2: BLIP2's `blip2_feature_extractor` through salesforce-lavis, in an environment of its own."""
+"""BLIP2's `blip2_feature_extractor` through salesforce-lavis, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
+from features.card import Card
 from features.device import to_numpy, torch_dtype
-from features.text import joined
+from features.encoders.encoder import Encoder
+from features.errors import FeatureError
+from features.text import Text, joined
 from features.weights import loading
 
 MODEL = "blip2_feature_extractor"
@@ -37,7 +39,27 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     return LavisEncoder(model, images["eval"], texts["eval"], weights, device, precision)
 
 
-class LavisEncoder(Partial):
+CARD = Card(
+    name="blip2_lavis",
+    summary="BLIP2's feature extractor through salesforce-lavis (an environment of its own)",
+    modalities=("image", "text", "joint"),
+    default_views={"image": "image/qformer", "text": "text/cls", "joint": "joint/qformer"},
+    loader=load,
+    pretrained="pretrain",
+    licence="BSD-3-Clause",
+    hub=False,
+    extra="lavis",
+    views={
+        "image/qformer": (768,),
+        "image/projected": (256,),
+        "text/cls": (768,),
+        "text/projected": (256,),
+        "joint/qformer": (768,),
+    },
+)
+
+
+class LavisEncoder(Encoder):
     """`image/qformer`, `joint/qformer`: the mean over the query outputs, of the photo alone and of photo and text;
     `text/cls`: the first token; `image/projected` (mean over the queries) and `text/projected`: the shared space.
     """

@@ -1,4 +1,4 @@
-"""E9: weights-free features. No download, no GPU; the embedded default and a baseline that costs nothing."""
+"""Weights-free features. No download, no GPU; the embedded default and a baseline that costs nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from features.card import Partial, Text
-from features.text import joined
+from features.card import Card
+from features.encoders.encoder import Encoder
+from features.text import Text, joined
 
 _SIDE = 96
 _GRID = 4
@@ -19,11 +20,7 @@ _HSV_BINS = (8, 3, 3)
 _TEXT_BINS = 512
 
 
-def load(**_: Any) -> Classic:
-    return Classic()
-
-
-class Classic(Partial):
+class Classic(Encoder):
     """Hashed words and character n-grams (text), colour, gradient and texture statistics (image).
 
     `image/statistics` [552]: HSV histogram (72), means and deviations of RGB on a 4 x 4 grid (96),
@@ -58,6 +55,18 @@ class Classic(Partial):
             HashingVectorizer(n_features=_TEXT_BINS, ngram_range=(1, 2), token_pattern=r"(?u)#?\w+"),
             HashingVectorizer(n_features=_TEXT_BINS, analyzer="char_wb", ngram_range=(3, 5)),
         )
+
+
+CARD = Card(
+    name="classic",
+    summary="hashed words and characters; colour, gradient and texture statistics (no weights)",
+    modalities=("image", "text"),
+    default_views={"image": "image/statistics", "text": "text/hashed"},
+    loader=Classic,
+    licence="MIT (ours)",
+    hub=False,
+    views={"image/statistics": (552,), "text/hashed": (1024,)},
+)
 
 
 def _statistics(rgb: np.ndarray) -> np.ndarray:

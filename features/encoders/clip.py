@@ -1,4 +1,4 @@
-"""E1: CLIP through open_clip: any architecture/pretrained pair, `hf-hub:` id or local folder."""
+"""CLIP through open_clip: any architecture/pretrained pair, `hf-hub:` id or local folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
+from features.card import Card
 from features.device import place, to_numpy
-from features.encoders.tokens import token_views
+from features.encoders.encoder import Encoder
+from features.encoders.tokens import TOKENS, token_views
 from features.encoders.transforms import of_torchvision
-from features.text import joined
+from features.errors import FeatureError
+from features.text import Text, joined
 from features.weights import check_path, describe, is_local, loading
 
 
@@ -24,6 +26,27 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     """
     model, transform, tokenizer = open_weights(pretrained, revision, device, precision)
     return ClipEncoder(place(model, device), transform, tokenizer, identify(pretrained, revision), device, tokens)
+
+
+CARD = Card(
+    name="clip",
+    summary="CLIP through open_clip: image and text towers",
+    modalities=("image", "text"),
+    default_views={"image": "image/projected", "text": "text/projected"},
+    loader=load,
+    pretrained="ViT-B-32/laion2b_s34b_b79k",
+    revision="1a25a446712ba5ee05982a381eed697ef9b435cf",
+    licence="MIT",
+    extra="encoders",
+    views={
+        "image/projected": (512,),
+        "image/pooled": (768,),
+        "text/projected": (512,),
+        "text/pooled": (512,),
+    },
+    token_views={"image/tokens": (49, 768), "text/tokens": (77, 512), "text/mask": (77,)},
+    options=(TOKENS,),
+)
 
 
 def identify(pretrained: str, revision: str | None) -> dict[str, Any]:
@@ -105,7 +128,7 @@ def _pinned(name: str, tag: str, revision: str) -> dict[str, Any]:
     return {"pretrained": weights, **images}
 
 
-class ClipEncoder(Partial):
+class ClipEncoder(Encoder):
     """`image/projected`, `text/projected` [D]: the vectors of the shared space, of unit length.
 
     `image/pooled`, `text/pooled` [W]: what the projection reads, after the tower's last norm; of towers that have

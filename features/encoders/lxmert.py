@@ -1,4 +1,4 @@
-"""E5: LXMERT, words of a tweet and regions of its photo in one Transformer, through transformers."""
+"""LXMERT, words of a tweet and regions of its photo in one Transformer, through transformers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError, Partial, Text
+from features.card import Card
 from features.device import to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import masked_mean, padded_batch
-from features.regions.region import Regions, load_regions, pack, unpack
+from features.errors import FeatureError
+from features.regions.region import REGIONS, Regions, load_regions, pack, unpack
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 
@@ -33,15 +36,29 @@ def load(
     if source.width != wanted:
         raise FeatureError(
             f"The regions are {source.width} wide and '{pretrained}' was trained on regions of width {wanted}; "
-            "name its own kind with --regions."
+            "name regions of its own kind with --set regions=..."
         )
     if not source.boxed:
-        raise FeatureError("LXMERT needs the box of every region, and these have none (--regions).")
+        raise FeatureError("LXMERT needs the box of every region, and these have none (--set regions=).")
     identity = describe(pretrained, revision)
     return LxmertEncoder(tokenizer, model.eval().to(device), source, identity)
 
 
-class LxmertEncoder(Partial):
+CARD = Card(
+    name="lxmert",
+    summary="LXMERT: words and regions of the photo (supplied, or by a detector)",
+    modalities=("joint",),
+    default_views={"joint": "joint/pooled"},
+    loader=load,
+    pretrained="unc-nlp/lxmert-base-uncased",
+    licence="MIT (published code; the weights state none)",
+    extra="encoders",
+    views={"joint/pooled": (768,), "joint/language": (768,), "joint/vision": (768,)},
+    options=(REGIONS,),
+)
+
+
+class LxmertEncoder(Encoder):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together; `joint/language` and `joint/vision`
     [D]: the mean over the words' and over the regions' last hidden states, each of which has seen the other side.
     A second segment follows the first after a space.

@@ -1,4 +1,4 @@
-"""E3: any AutoModel text encoder of transformers (BERT, RoBERTa, ELECTRA, MiniLM, multilingual, French)."""
+"""Any AutoModel text encoder of transformers (BERT, RoBERTa, ELECTRA, MiniLM, multilingual, French)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial, Text
+from crisis_registry import Parameter, anything
+from features.card import Card
 from features.device import place, to_numpy, torch_dtype
-from features.encoders.tokens import TEXT_TOKENS, masked_mean, token_shapes, token_views
+from features.encoders.encoder import Encoder
+from features.encoders.tokens import TEXT_TOKENS, TOKENS, masked_mean, token_shapes, token_views
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 MAX_TOKENS = 512
+LAYERS = Parameter(
+    "layers", False, anything("true or false"), "write the mean over each layer as well (text/layer-0, ...)"
+)
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
 
 
@@ -34,7 +40,23 @@ def load(
     return TextEncoder(tokenizer, place(model, device), identity, tokens, layers)
 
 
-class TextEncoder(Partial):
+CARD = Card(
+    name="bert",
+    summary="any AutoModel text encoder (BERT, RoBERTa, ELECTRA, MiniLM, multilingual ones)",
+    modalities=("text",),
+    default_views={"text": "text/mean"},
+    loader=load,
+    pretrained="google-bert/bert-base-uncased",
+    revision="86b5e0934494bd15c9632b12f734a8a67f723594",
+    licence="Apache-2.0",
+    extra="encoders",
+    views={"text/cls": (768,), "text/mean": (768,)},
+    token_views={"text/tokens": (128, 768), "text/mask": (128,)},
+    options=(TOKENS, LAYERS),
+)
+
+
+class TextEncoder(Encoder):
     """`text/cls` [D]: the last hidden state at the first token; `text/mean` [D]: its mean over all tokens that
     are not padding; on request `text/tokens` [128, D], all of them, with `text/mask` [128], and `text/layer-0` to
     `text/layer-L` [D], the mean over the same tokens of the embeddings and of each layer's output.

@@ -1,4 +1,4 @@
-"""Tokens in and out: texts as padded batches, means over what is no padding, and token views of a fixed length."""
+"""Tokens in and out: texts as padded batches, means over what is not padding, and token views of a fixed length."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Text
+from crisis_registry import Parameter, anything
 from features.device import to_numpy
-from features.text import joined
+from features.text import Text, joined
+
+TOKENS = Parameter("tokens", False, anything("true or false"), "write the token views as well (large)")
+"""The option of every encoder that can write token views."""
 
 TEXT_TOKENS = 128
 """Text tokens that a token view keeps; what a text has beyond them still counts in `text/cls` and `text/mean`."""

@@ -1,4 +1,4 @@
-"""E5: ViLT, one Transformer over the words of a tweet and the patches of its photo, through transformers."""
+"""ViLT, one Transformer over the words of a tweet and the patches of its photo, through transformers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial, Text
+from features.card import Card
 from features.device import to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
 from features.encoders.tokens import padded_batch
+from features.text import Text
 from features.weights import describe, loading, quiet_transformers
 
 
 def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> ViltEncoder:
+    """`pretrained`: a hub id or a folder in transformers' layout. Raises `FeatureError` where it cannot be read."""
     from transformers import ViltModel, ViltProcessor
 
     version = quiet_transformers()
@@ -28,7 +31,21 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     return ViltEncoder(processor, model.eval().to(device), identity, version)
 
 
-class ViltEncoder(Partial):
+CARD = Card(
+    name="vilt",
+    summary="ViLT: one Transformer over words and patches",
+    modalities=("joint",),
+    default_views={"joint": "joint/pooled"},
+    loader=load,
+    pretrained="dandelin/vilt-b32-mlm",
+    revision="6acc83f152113edb2d3b503e2ea4b107ed592a49",
+    licence="Apache-2.0",
+    extra="encoders",
+    views={"joint/pooled": (768,)},
+)
+
+
+class ViltEncoder(Encoder):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together. Photos keep their proportions; texts
     are cut at the model's limit (40 tokens for the published weights); a second segment follows the first after a
     space.

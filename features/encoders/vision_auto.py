@@ -1,4 +1,4 @@
-"""E4: any AutoModel vision encoder of transformers (DINOv2, ViT), with the model's own image processor."""
+"""Any AutoModel vision encoder of transformers (DINOv2, ViT), with the model's own image processor."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial
+from features.card import Card
 from features.device import place, to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
+from features.encoders.tokens import TOKENS
 from features.encoders.transforms import Pixels, of_processor
 from features.weights import describe, loading, quiet_transformers
 
@@ -28,7 +30,23 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     return VisionEncoder(of_processor(processor, version), place(model, device), identity, tokens)
 
 
-class VisionEncoder(Partial):
+CARD = Card(
+    name="dinov2",
+    summary="DINOv2, or any AutoModel vision encoder (ViT, ...)",
+    modalities=("image",),
+    default_views={"image": "image/cls"},
+    loader=load,
+    pretrained="facebook/dinov2-small",
+    revision="ed25f3a31f01632728cabb09d1542f84ab7b0056",
+    licence="Apache-2.0",
+    extra="encoders",
+    views={"image/cls": (384,), "image/mean": (384,)},
+    token_views={"image/tokens": (256, 384)},
+    options=(TOKENS,),
+)
+
+
+class VisionEncoder(Encoder):
     """`image/cls` [D]: the first token of the last hidden state, after the final norm; `image/mean` [D]: the mean
     over the patch tokens that follow it; on request `image/tokens` [T, D], those patch tokens.
     """

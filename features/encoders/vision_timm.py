@@ -1,4 +1,4 @@
-"""E4: any timm image model (DenseNet-121/201, VGG-16, ResNet-152, ViT, ...) with its own evaluation transform."""
+"""Any timm image model (DenseNet-121/201, VGG-16, ResNet-152, ViT, ...) with its own evaluation transform."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from features.card import Partial
+from features.card import Card
 from features.device import place, to_numpy, torch_dtype
+from features.encoders.encoder import Encoder
+from features.encoders.tokens import TOKENS
 from features.encoders.transforms import of_torchvision
 from features.weights import describe, is_local, loading
 
@@ -25,7 +27,23 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     return TimmEncoder(place(model.to(torch_dtype(precision)), device), identity, tokens)
 
 
-class TimmEncoder(Partial):
+CARD = Card(
+    name="timm",
+    summary="any timm image model, its own transform (DenseNet, VGG, ResNet, ViT, ...)",
+    modalities=("image",),
+    default_views={"image": "image/penultimate"},
+    loader=load,
+    pretrained="densenet121.ra_in1k",
+    revision="e65bed9f92a2e438879b179438d22ed719be26d6",
+    licence="Apache-2.0",
+    extra="encoders",
+    views={"image/penultimate": (1024,), "image/pooled": (1024,)},
+    token_views={"image/tokens": (49, 1024)},
+    options=(TOKENS,),
+)
+
+
+class TimmEncoder(Encoder):
     """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C]: the mean over the
     positions of the last feature map (the patch tokens of a Transformer). The two agree where the classifier reads
     that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On request

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from features.card import FeatureError
 from features.device import torch_dtype
+from features.errors import FeatureError
 from features.weights import folder_digest, is_local, loading, quiet_transformers
 
 

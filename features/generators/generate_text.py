@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from features.card import FeatureError
 from features.device import torch_dtype
+from features.errors import FeatureError
 from features.weights import folder_digest, is_local, loading, quiet_transformers
 
 

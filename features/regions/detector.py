@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError
 from features.device import to_numpy
+from features.errors import FeatureError
 from features.regions.region import Found
 from features.weights import file_digest
 
@@ -25,7 +25,7 @@ def load(name: str, device: str) -> Detector:
 
     architecture, _, weights = name.partition("/")
     if architecture not in torchvision.models.list_models(torchvision.models.detection, include="*rcnn*"):
-        raise FeatureError(f"torchvision has no region detector '{architecture}' (--regions).")
+        raise FeatureError(f"torchvision has no region detector '{architecture}' (--set regions=torchvision:...).")
     file = Path(weights) if weights and Path(weights).is_file() else None
 
     def read() -> Any:
@@ -43,7 +43,7 @@ def load(name: str, device: str) -> Detector:
         cause = textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
         raise FeatureError(
             f"The detector '{name}' could not be loaded ({cause}); name another one, or ARCHITECTURE/FILE for a local "
-            "state dict, with --regions torchvision:..."
+            "state dict, with --set regions=torchvision:..."
         ) from error
     identity = {"digest": file_digest(file)} if file else {"id": weights or "DEFAULT"}
     return Detector(model.eval().to(device), device, {"detector": architecture, **identity, "regions": COUNT})

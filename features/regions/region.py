@@ -12,7 +12,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from features.card import FeatureError
+from crisis_registry import Parameter, anything
+from features.errors import FeatureError
+
+REGIONS = Parameter(
+    "regions",
+    None,
+    anything("a folder, a file or torchvision:DETECTOR"),
+    "where regions come from: a folder or file of them, or torchvision:DETECTOR",
+)
+"""The option of every model that reads regions."""
 
 NAMES = "names"
 """Where a photo's `info` keeps the names under which a file of regions may know it, the most exact first."""
@@ -46,7 +55,7 @@ def load_regions(model: str, where: str | None, device: str) -> Regions:
     if where is None:
         raise FeatureError(
             f"The model '{model}' needs region features: name their folder or file, or a detector such as "
-            f"{DETECTOR}fasterrcnn_resnet50_fpn, with --regions."
+            f"{DETECTOR}fasterrcnn_resnet50_fpn, with --set regions=..."
         )
     if where.startswith(DETECTOR):
         from features.regions.detector import load

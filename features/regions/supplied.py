@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from features.card import FeatureError
+from features.errors import FeatureError
 from features.images import BadImage
 from features.regions.region import NAMES, NO_REGIONS, Found
 from features.weights import file_digest, folder_digest
@@ -59,13 +59,15 @@ class SuppliedRegions:
             elif suffix == ".tsv":
                 index, self._read, digest = _tsv(where), self._from_tsv, file_digest(where)
             else:
-                raise FeatureError(f"'{where}' is no folder, .h5 or .tsv file with region features (--regions).")
+                raise FeatureError(
+                    f"'{where}' is not a folder, .h5 or .tsv file with region features (--set regions=)."
+                )
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise FeatureError(f"'{where}' could not be read as region features ({error}) (--regions).") from error
+            raise FeatureError(f"'{where}' could not be read as region features ({error}) (--set regions=).") from error
         widths = sorted({entry.width for entry in index.values()})
         if len(widths) != 1:
             how = f"differ in width: {', '.join(map(str, widths))}" if widths else "are none"
-            raise FeatureError(f"The region features in '{where}' {how} (--regions).")
+            raise FeatureError(f"The region features in '{where}' {how} (--set regions=).")
         self._index = index
         self.width = widths[0]
         self.count = max(entry.rows for entry in index.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,37 +13,52 @@ from pipeline.cli import options as o
 from pipeline.cli.groups import DatasetFlags, grouped
 
 if TYPE_CHECKING:
+    from features import Card
     from pipeline.extraction.extract import Extracted
 
 SHOWN_BAD = 10
+_OLDER = typer.Option(hidden=True)
+
+
+@dataclass(frozen=True)
+class OlderFlags:
+    """Options of encoders that had flags of their own before there was `--set`; older caches still name them."""
+
+    tokens: Annotated[bool, typer.Option("--tokens", hidden=True)] = False
+    layers: Annotated[bool, typer.Option("--layers", hidden=True)] = False
+    candidates: Annotated[str | None, _OLDER] = None
+    scorer: Annotated[str | None, _OLDER] = None
+    prompt: Annotated[str | None, _OLDER] = None
+    regions: Annotated[str | None, _OLDER] = None
+    grid: Annotated[str | None, _OLDER] = None
+
+    def assigned(self) -> dict[str, str]:
+        """What was given, as `--set` has it."""
+        given = {name: value for name, value in asdict(self).items() if value}
+        return {name: "true" if value is True else value for name, value in given.items()}
 
 
 @grouped
 def extract(
     source: DatasetFlags,
-    model: Annotated[str, typer.Option(help="The encoder; `crisis models` lists them.")] = "clip",
+    older: OlderFlags,
+    model: Annotated[
+        str, typer.Option(help="The encoder; `crisis models` lists them. my_file:Shout is one of your own.")
+    ] = "clip",
     pretrained: Annotated[str | None, typer.Option(help="Weights: a hub id or a local folder.")] = None,
     revision: Annotated[str | None, typer.Option(help="The hub's revision of the weights.")] = None,
     synthetic: o.Synthetic = None,
     cache: o.Cache = o.CACHE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
-    cleaner: Annotated[str, typer.Option(help="The text cleaner: raw, 002 or crisis.")] = "raw",
+    cleaner: Annotated[str, typer.Option(help="The text cleaner: raw, abavisani or crisis.")] = "raw",
     text: Annotated[
         str, typer.Option(help="The text: tweet, caption:NAME, tweet+caption:NAME, knowledge or tweet+knowledge.")
     ] = "tweet",
-    tokens: Annotated[bool, typer.Option("--tokens", help="Write token views as well (large).")] = False,
-    layers: Annotated[
-        bool, typer.Option("--layers", help="bert: write the mean of each layer as well (text/layer-0, ...).")
-    ] = False,
-    candidates: Annotated[int | None, typer.Option(help="Captioners: how many captions to choose from.")] = None,
-    scorer: Annotated[str | None, typer.Option(help="Captioners: the CLIP weights to choose by.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="llava: a stored prompt's name or a JSON file.")] = None,
-    regions: Annotated[
-        str | None,
-        typer.Option(help="lxmert, region_captions: a folder or file of regions, or torchvision:DETECTOR."),
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An option of the encoder: NAME=VALUE, such as tokens=true; may be repeated."),
     ] = None,
-    grid: Annotated[str | None, typer.Option(help="clip_reward: the CLIP ResNet whose feature map it reads.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs per forward pass [found by trying].")] = None,
     num_workers: Annotated[int | None, typer.Option(min=1, help="Threads that read photos [one per core].")] = None,
     overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
@@ -62,16 +78,8 @@ def extract(
     from pipeline.log import set_quiet
 
     set_quiet(quiet)
-    options = {
-        "tokens": tokens or None,
-        "layers": layers or None,
-        "candidates": candidates,
-        "scorer": scorer,
-        "prompt": prompt,
-    }
-    options |= {"regions": regions, "grid": grid}
     result = run_extraction(
-        options={name: value for name, value in options.items() if value is not None},
+        options={**older.assigned(), **o.assigned(options)},
         source=source,
         synthetic=synthetic,
         model=model,
@@ -111,24 +119,26 @@ def run_extraction(
     device: str,
     limit: int | None,
     settings: dict[str, object],
-    options: dict[str, object] | None = None,
+    options: dict[str, str],
     prompts: str | None = None,
     synthetic: Path | None = None,
 ) -> Extracted:
     """Open the dataset, load the encoder, extract; cheap checks first, so that a typo costs no model load."""
     from features import card, load
     from features.device import choose_device
+    from features.encoders.text_tower import TextTower
     from pipeline.extraction import extract as stage
     from pipeline.log import say
-    from pipeline.runs.class_prompts import TextTower, prompt_posts
+    from pipeline.runs.class_prompts import prompt_posts
 
     declared = card(model)
-    where = "cpu" if declared.extra is None else choose_device(device)
+    # ours without an extra have no weights; a plug-in may have any
+    where = "cpu" if declared.extra is None and declared.plugin is None else choose_device(device)
     chosen = stage.Options(
         device=where,
         pretrained=pretrained,
         revision=revision,
-        encoder_flags=_encoder_flags(options or {}),
+        encoder_flags=tuple(word for name, text in options.items() for word in ("--set", f"{name}={text}")),
         **settings,  # type: ignore[arg-type]
     )
     if prompts is None:
@@ -144,17 +154,17 @@ def run_extraction(
         revision=revision,
         device=where,
         precision=chosen.precision,
-        options=options,
+        options={name: _typed(declared, name, text) for name, text in options.items()},
     )
     if prompts is not None:
         encoder = TextTower(encoder)
     return stage.extract(posts, declared, encoder, cache, chosen, o.command_line())
 
 
-def _encoder_flags(options: dict[str, object]) -> tuple[str, ...]:
-    """The flags that give an encoder these options again."""
-    words = ([f"--{name}"] if value is True else [f"--{name}", str(value)] for name, value in options.items())
-    return tuple(word for pair in words for word in pair)
+def _typed(card: Card, name: str, text: str) -> object:
+    """What `--set` says of an option: the text itself where the option is one, which may well be a path with commas."""
+    is_text = isinstance(card.defaults.get(name), (str, type(None)))
+    return text if is_text else o.value_of(text)
 
 
 def print_result(result: Extracted) -> None:

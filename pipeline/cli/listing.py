@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,11 +19,15 @@ def models(json: o.Json = False) -> None:
     they need.
     """
     from features import CARDS
+    from pipeline.log import warn
 
+    listed = dict(CARDS)
+    for problem in CARDS.problems:
+        warn(problem)
     if json:
-        o.print_json({name: asdict(card) for name, card in CARDS.items()})
+        o.print_json({name: card.as_json() for name, card in listed.items()})
         return
-    for card in CARDS.values():
+    for card in listed.values():
         facts = {
             "weights": card.pretrained or "-",
             "revision": _revision(card),

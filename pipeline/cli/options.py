@@ -35,18 +35,24 @@ def command_line() -> str:
 
 def parameters(preset: str, settings: list[str] | None) -> dict[str, Any]:
     """What `--preset` and `--set` say, as `classifiers.fit` takes it; lists are written 0.1,1,10."""
-    chosen: dict[str, Any] = {"preset": preset}
+    return {"preset": preset, **{name: value_of(text) for name, text in assigned(settings).items()}}
+
+
+def assigned(settings: list[str] | None) -> dict[str, str]:
+    """The texts behind NAME= of each `--set`; the last one of a name counts."""
+    chosen: dict[str, str] = {}
     for setting in settings or []:
         name, equals, value = setting.partition("=")
         if not equals or not name or not value:
             raise UsageError(f"--set takes NAME=VALUE, such as --set lr=0.001, but was given '{setting}'.")
-        chosen[name.strip().replace("-", "_")] = _value(value)
+        chosen[name.strip().replace("-", "_")] = value.strip()
     return chosen
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A number, several of them with commas between, or else the text itself."""
     if "," in text:
-        return tuple(_value(part) for part in text.split(",") if part)
+        return tuple(value_of(part) for part in text.split(",") if part)
     try:
         return float(text)
     except ValueError:

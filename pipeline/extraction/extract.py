@@ -326,5 +326,5 @@ def _provenance(posts: Posts, card: Card, mark: Fingerprint, options: Options, c
         "versions": versions,
         # a file name may hold bytes that are no UTF-8
         "command": command.encode("utf-8", "replace").decode(),
-        "flags": ["--model", card.name, *options.flags()],
+        "flags": ["--model", card.spec, *options.flags()],
     }

@@ -13,9 +13,9 @@ import numpy as np
 
 from cache import Rows, Status
 from features import Encoder
-from features.card import Text
 from features.device import is_out_of_memory
 from features.images import BadImage, blank
+from features.text import Text
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
 from pipeline.extraction.ahead import Ahead

@@ -12,10 +12,9 @@ from typing import Any, BinaryIO, Protocol
 import xxhash
 
 from cache import Status
-from features.card import Text
 from features.images import BadImage, DecodeSize, decode
 from features.regions.region import NAMES
-from features.text import joined
+from features.text import Text, joined
 from pipeline.datasets.posts import Posts
 from pipeline.inputs.texts import TextSource
 

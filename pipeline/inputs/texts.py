@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cache import FeatureFile, Status
+from features import card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 
@@ -61,6 +62,8 @@ def _captions(posts: Posts, name: str, tweets: Sequence[str] | None, cache: Path
     """The captions that `crisis extract --model NAME` wrote."""
     model, _, mark = name.partition("@")
     command = f"crisis extract --model {model} {posts.flags} --cache {cache}"
+    if ":" in model:
+        model = card(model).name
     files = sorted((cache / posts.name).glob(f"{model}@{mark[:8]}*.h5"))
     if not files:
         raise UsageError(f"There are no captions '{name}' of '{posts.name}' in {cache}; run: {command}")

@@ -1,4 +1,4 @@
-"""Class prompts for CLIP zero-shot (000, section 4.2): data, and the small dataset they are encoded as."""
+"""Class prompts for CLIP zero-shot: data, and the small dataset they are encoded as."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from features import Encoder
-from features.card import Partial, Text
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import TASKS
 from pipeline.errors import UsageError
@@ -118,24 +114,6 @@ def prompt_posts(spec: str) -> Posts:
         origin=f"prompts {spec}",
         flags=f"--prompts {spec}",
     )
-
-
-class TextTower(Partial):
-    """The text half of an encoder: prompts have no photos, and are not bad posts for that."""
-
-    modalities: tuple[str, ...] = ("text",)
-
-    def __init__(self, encoder: Encoder) -> None:
-        if "text" not in encoder.modalities:
-            raise UsageError("This model reads no text, so it cannot encode prompts; choose one such as clip.")
-        self._encoder = encoder
-        self.views: Mapping[str, tuple[int, ...]] = {
-            name: shape for name, shape in encoder.views.items() if name.startswith("text/")
-        }
-        self.identity = encoder.identity
-
-    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
-        return self._encoder.encode_texts(texts)
 
 
 def _is_prompts(value: Any) -> bool:

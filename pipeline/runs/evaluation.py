@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.metrics import per_class, scores, summarise
-from features.card import digest_of
+from features.fingerprint import digest_of
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
 from pipeline.protocols.choose import Protocol

@@ -20,6 +20,7 @@ from pipeline.protocols.choose import Protocol
 from pipeline.runs.config import Division, divide, run_config
 from pipeline.runs.division import Member, words
 from pipeline.runs.evaluation import Evaluation, Prediction, find_runs, fit_name, read_summary, write_run
+from pipeline.runs.model_spec import ModelSpec, card_of
 from pipeline.runs.showing import Showing, shown
 from pipeline.runs.views import Source, default_models, find_sources, load_views
 
@@ -74,9 +75,7 @@ def choose_sources(
     """
     declared = classifiers.head_card(head)
     if model is not None:
-        from features import card
-
-        modalities = card(model.partition(":")[0].partition("@")[0]).modalities
+        modalities = card_of(ModelSpec.parse(model), posts, cache).modalities
         image = image or (model if {"image", "joint"} & set(modalities) else None)
         text = text or (model if "text" in modalities else None)
     if image is None and text is None and caption is None and showing.eval_setting is None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.significance import Answers, draws_for, holm, interval, over_posts, over_seeds
-from features.card import digest_of
+from features.fingerprint import digest_of
 from pipeline.errors import DataError
 from pipeline.runs.fit import Fitted
 

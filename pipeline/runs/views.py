@@ -14,12 +14,12 @@ import numpy as np
 
 from cache import CacheError, FeatureFile, Status
 from classifiers.shared import FileRows, Place
-from features import CARDS, card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.worklist import CHANGED, input_states
 from pipeline.inputs.inputs import inputs_of
 from pipeline.inputs.texts import text_source
+from pipeline.runs.model_spec import ModelSpec, cached_cards, card_of
 
 USABLE = (Status.OK, Status.BLANK)
 
@@ -127,9 +127,9 @@ def _expanded(source: Source) -> list[Source]:
 
 
 def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:
-    name, _, view = spec.partition(":")
-    model, _, mark = name.partition("@")
-    declared = card(model)
+    parsed = ModelSpec.parse(spec)
+    declared = card_of(parsed, posts, cache)
+    model, mark, view = declared.name, parsed.mark, parsed.view
     reads = "text" if modality == "caption" else modality
     if view.startswith("joint/") or (modality not in declared.modalities and "joint" in declared.modalities):
         # what an encoder says of photo and text together may stand in the place of either
@@ -138,7 +138,7 @@ def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:
         raise UsageError(f"The model '{model}' has no {reads} features (it reads {' and '.join(declared.modalities)}).")
     files = sorted((cache / posts.name).glob(f"{model}@{mark}*.h5"))
     unsealed = sorted((cache / posts.name).glob(f"{model}@{mark}*.h5.parts"))
-    command = f"crisis extract --model {model} {posts.flags} --cache {cache}"
+    command = f"crisis extract --model {declared.spec} {posts.flags} --cache {cache}"
     if modality == "caption" or len(files) > 1:
         files, command = _of_kind(files, modality, command)
     if not files and unsealed:
@@ -170,16 +170,14 @@ def _text_of(path: Path) -> str:
 
 
 def default_models(posts: Posts, cache: Path, modalities: Sequence[str]) -> dict[str, str]:
-    """A cached model per modality when the user named none: one model for all before two, in the table's order
-    with `clip` first. Raises `UsageError` with the command to run when there is none.
+    """A cached model per modality when the user named none: one model for all before two, in the order
+    of `cached_cards`. Raises `UsageError` with the command to run when there is none.
     """
-    stems = {path.stem.split("@")[0] for path in (cache / posts.name).glob("*@*.h5")}
-    order = sorted(CARDS, key=lambda name: name != "clip")
-    cached = [name for name in order if name in stems]
-    for name in cached:
-        if set(modalities) <= set(CARDS[name].modalities):
-            return dict.fromkeys(modalities, name)
-    chosen = {m: next((name for name in cached if m in CARDS[name].modalities), None) for m in modalities}
+    cached = list(cached_cards(posts, cache))
+    for card in cached:
+        if set(modalities) <= set(card.modalities):
+            return dict.fromkeys(modalities, card.name)
+    chosen = {m: next((card.name for card in cached if m in card.modalities), None) for m in modalities}
     for modality, model in chosen.items():
         if model is None:
             first = "classic" if posts.name == "sample" else "clip"

@@ -1,4 +1,4 @@
-"""CLIP zero-shot over cached features: no head is trained, the classes are prompts (H10; 000, section 4.2)."""
+"""CLIP zero-shot over cached features: no head is trained, the classes are prompts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from cache import FeatureFile
 from classifiers.metrics import majority_label
 from classifiers.zero_shot import class_vectors, zero_shot
-from features import card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.protocols.choose import Protocol
@@ -19,6 +18,7 @@ from pipeline.runs.class_prompts import prompt_posts
 from pipeline.runs.config import asked_config
 from pipeline.runs.evaluation import Evaluation, Prediction, write_run
 from pipeline.runs.fit import PARTS, Fitted
+from pipeline.runs.model_spec import ModelSpec, card_of
 from pipeline.runs.views import Source, find_sources, load_views
 
 MODALITIES = {"image": ("image",), "text": ("text",), "both": ("image", "text")}
@@ -77,8 +77,9 @@ def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
     model = posts_source.model
     for path in sorted((cache / written.name).glob(f"{model}@*.h5")):
         content = _content(path)
-        if all(content.get(key) == wanted.get(key) for key in ("identity", "precision")):
-            return Source("text", model, card(model).default_views["text"], path)
+        if all(content.get(key) == wanted.get(key) for key in ("identity", "precision", "plugin")):
+            declared = card_of(ModelSpec(model), written, cache)
+            return Source("text", model, declared.default_views["text"], path)
     raise UsageError(
         f"There are no prompts of '{written.name}' in {cache} that the model of {posts_source.path.name} encoded; run, "
         f"with the --pretrained and --precision of that file: crisis extract --model {model} {written.flags} "

@@ -308,7 +308,7 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path, regions: str) -> None
     assert "needs region features" in refused("region_captions", "whole")
     assert "has no words" in refused("region_captions", "wordless", regions=regions)
     assert "exactly one checkpoint" in refused("region_captions", "empty", regions=regions)
-    assert "it is no Transformer captioner" in refused("region_captions", "other", regions=regions)
-    assert "no CLIP with a ResNet" in refused("clip_reward", "whole", grid=str(save_clip(tmp_path / "empty")))
+    assert "it is not a Transformer captioner" in refused("region_captions", "other", regions=regions)
+    assert "not a CLIP with a ResNet" in refused("clip_reward", "whole", grid=str(save_clip(tmp_path / "empty")))
     with pytest.raises(FeatureError, match="needs a folder"):
         load(CARDS["clip_reward"])

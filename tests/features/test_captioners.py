@@ -237,7 +237,7 @@ def test_prompt_decoding_and_scorer_decide_the_fingerprint(tmp_path: Path, score
 def test_what_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match="no prompt 'nonsense'"):
         load(CARDS["llava"], pretrained=str(tmp_path), options={"prompt": "nonsense"})
-    with pytest.raises(FeatureError, match="--scorer"):
+    with pytest.raises(FeatureError, match="--set scorer="):
         load(CARDS["blip"], pretrained=str(made.save_blip(tmp_path)), options={"scorer": None})
     with pytest.raises(FeatureError, match="--pretrained"):
         load(CARDS["clip_prefix"])

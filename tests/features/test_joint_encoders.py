@@ -143,5 +143,5 @@ def test_blip2_for_retrieval_equals_the_librarys_forward(tmp_path: Path) -> None
 
 
 def test_another_architecture_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(FeatureError, match="no BLIP2"):
+    with pytest.raises(FeatureError, match="not a BLIP2"):
         load(CARDS["blip2"], pretrained=str(save_blip(tmp_path)))

@@ -127,7 +127,7 @@ def test_what_is_no_region_file_is_one_sentence(tmp_path: Path) -> None:
     }
     for name, make in wrong.items():
         make(tmp_path / name)
-        with pytest.raises(FeatureError, match="--regions") as caught:
+        with pytest.raises(FeatureError, match="--set regions=") as caught:
             load_regions("lxmert", str(tmp_path / name), "cpu")
         assert "\n" not in str(caught.value), name
     with pytest.raises(FeatureError, match="needs region features"):

@@ -13,7 +13,8 @@ import pytest
 
 import classifiers
 from cache import FeatureFile
-from features.card import Card, Partial
+from features.card import Card
+from features.encoders.encoder import Encoder
 from pipeline.datasets import open_dataset
 from pipeline.errors import UsageError
 from pipeline.extraction.extract import Options, extract
@@ -22,7 +23,7 @@ from pipeline.runs.showing import Showing, shown
 from tests.pipeline.conftest import Run
 
 
-class Colours(Partial):
+class Colours(Encoder):
     """Names the strongest colours of a photo's nine fields."""
 
     modalities = ("image",)

@@ -169,7 +169,11 @@ def test_models_and_heads_are_listed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["extract", "--model", "clap"], 2, "There is no model 'clap'; `crisis models` lists them"),
+        (
+            ["extract", "--model", "clap"],
+            2,
+            "There is no model 'clap' (did you mean 'clip'?)",
+        ),
         (["extract", "--model", "classic", "--data", "nowhere"], 2, "There is no 'nowhere' (--data)"),
         (["extract", "--model", "classic", "--dataset", "table", "--data", "nowhere.csv"], 2, "There is no table"),
         (["extract", "--model", "classic", "--data", "."], 2, "is no CrisisMMD folder"),

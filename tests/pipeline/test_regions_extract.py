@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from cache import FeatureFile, Status
-from features.card import Card, Partial, Text
+from features.card import Card
+from features.encoders.encoder import Encoder
 from features.regions.region import load_regions, pack, unpack
+from features.text import Text
 from pipeline.extraction.extract import Extracted, Options, extract
 from tests.pipeline.support import make_posts
 
 CARD = Card("regional", "for tests", ("joint",), {"joint": "joint/first"}, "nowhere:load", "MIT")
 
 
-class Regional(Partial):
+class Regional(Encoder):
     """Says of a pair the first number of its photo's first region."""
 
     modalities = ("joint",)

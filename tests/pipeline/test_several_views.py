@@ -12,9 +12,9 @@ import pytest
 
 import classifiers
 from cache import FeatureFile
-from features import registry as table
-from features.card import Card, Text
+from features.card import Card
 from features.encoders.classic import Classic
+from features.text import Text
 from pipeline.datasets import open_dataset
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
@@ -49,7 +49,7 @@ MODELS = {"words": Words, "stranger": Stranger}
 
 
 @pytest.fixture
-def corpus(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Posts:
+def corpus(run: Run, tmp_path: Path) -> Posts:
     """A drawn corpus in ./corpus with the texts of two models in ./cache, of one in two precisions."""
     from pipeline.sample import make_sample
 
@@ -57,7 +57,6 @@ def corpus(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Posts:
     posts = open_dataset(None, Path("corpus"), cache=Path("cache"))
     for model, encoder in MODELS.items():
         card = Card(model, "for tests", ("text",), {"text": "text/layer-1"}, "nowhere:load", "MIT")
-        monkeypatch.setitem(table.CARDS, model, card)
         for precision in ("fp32", "fp16") if model == "words" else ("fp32",):
             extract(posts, card, encoder(), Path("cache"), Options(precision=precision), "crisis extract")
     return posts

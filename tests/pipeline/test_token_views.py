@@ -11,8 +11,9 @@ import pytest
 
 from classifiers import HeadError, Job, fit_many
 from classifiers.shared import FileRows, Place
-from features.card import Card, Text
+from features.card import Card
 from features.encoders.classic import Classic
+from features.text import Text
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
 from pipeline.extraction.extract import Options, extract
@@ -70,9 +71,6 @@ def test_token_heads_train_on_what_stays_in_the_file(posts: Posts, tmp_path: Pat
 def test_a_run_on_token_views_by_the_same_calls_as_on_pooled_ones(
     posts: Posts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from features import registry as table
-
-    monkeypatch.setitem(table.CARDS, "words", card())
     source(posts, tmp_path / "cache")
     sources = choose_sources(posts, tmp_path / "cache", "cmb", model=None, image=None, text="words")
     read: list[int] = []

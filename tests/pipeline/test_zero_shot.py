@@ -14,12 +14,14 @@ from PIL import Image
 from classifiers import HeadError
 from classifiers.zero_shot import class_vectors, zero_shot
 from features import CARDS, load
+from features.encoders.text_tower import TextTower
+from features.errors import WrongModality
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import TASKS
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.extract import Extracted, Options, extract
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs.class_prompts import TextTower, prompt_posts, prompts_of
+from pipeline.runs.class_prompts import prompt_posts, prompts_of
 from pipeline.runs.zero_shot import zero_shot_run
 from tests.pipeline.conftest import Run
 from tests.pipeline.support import make_posts
@@ -201,7 +203,7 @@ def test_wrong_uses_are_refused(made: tuple[Posts, Path], prompts: str, tmp_path
     protocol = choose_protocol(posts)
     with pytest.raises(UsageError, match="no modality 'sound'"):
         zero_shot_run(posts, protocol, folder / "cache", "clip", "sound", prompts, range(1), tmp_path)
-    with pytest.raises(UsageError, match="reads no text"):
+    with pytest.raises(WrongModality, match="reads no text"):
         TextTower(type("Eye", (), {"modalities": ("image",)})())
     with pytest.raises(HeadError, match="no prompt for the class 'c'"):
         class_vectors(np.eye(2), ["a", "b"], ["a", "c"])

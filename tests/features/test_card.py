@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crisis_registry import load_object
 from features import CARDS, Card, FeatureError, load
+from features.errors import BadOption, UnknownOption
 from tests.features import tiny_captioners as made
 from tests.features.test_image_encoders import timm_folder
 from tests.features.test_joint_encoders import save_vilt
@@ -35,7 +40,54 @@ def test_every_card_says_what_it_must(card: Card) -> None:
     assert set(card.default_views.values()) <= set(card.views)
     assert {name.split("/")[0] for name in (*card.views, *card.token_views)} <= set(card.modalities)
     assert set(card.default_views) == (set() if card.caption else set(card.modalities))
-    assert bool(card.token_views) == ("tokens" in card.options)
+    assert bool(card.token_views) == ("tokens" in card.defaults)
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_every_loader_takes_the_options_that_its_card_declares(card: Card) -> None:
+    loader = load_object(card.loader) if isinstance(card.loader, str) else card.loader
+    parameters = inspect.signature(loader).parameters
+    open_ended = any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    assert open_ended or set(card.defaults) <= set(parameters)
+    assert load_object(card.as_json()["loader"]) is getattr(loader, "func", loader)
+    json.dumps(card.as_json())
+
+
+def test_cards_are_read_without_a_model_library() -> None:
+    heavy = "{'torch', 'torchvision', 'transformers', 'open_clip', 'timm', 'lavis', 'sklearn'}"
+    script = f"import sys, features\nprint(len(features.CARDS), {heavy} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == f"{len(CARDS)} set()\n"
+
+
+OPTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("classic", {}, {}),
+    ("bert", {"layers": "yes"}, {"tokens": False, "layers": True}),
+    ("blip", {"candidates": 3.0, "scorer": "none"}, {"candidates": 3, "max_new_tokens": 40, "scorer": None}),
+    ("lxmert", {"regions": "torchvision:x"}, {"regions": "torchvision:x"}),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "expected"), OPTIONS)
+def test_options_take_the_type_of_their_default(name: str, given: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert CARDS[name].checked(given) == expected
+
+
+BAD_OPTIONS: list[tuple[str, dict[str, Any], type[FeatureError], str]] = [
+    ("clip", {"token": True}, UnknownOption, "has no option 'token' (did you mean 'tokens'?); it has tokens."),
+    ("classic", {"tokens": True}, UnknownOption, "has no option 'tokens'; it has none."),
+    ("clip", {"tokens": "maybe"}, BadOption, "'tokens' must be true or false, but is 'maybe'."),
+    ("blip", {"candidates": 0}, BadOption, "'candidates' must be at least 1, but is 0."),
+    ("blip", {"scorer": 7}, BadOption, "'scorer' must be the name of CLIP weights, or none, but is 7."),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "error", "sentence"), BAD_OPTIONS)
+def test_a_bad_option_is_one_sentence(
+    name: str, given: dict[str, Any], error: type[FeatureError], sentence: str
+) -> None:
+    with pytest.raises(error, match=re.escape(sentence) + "$") as caught:
+        load(CARDS[name], pretrained="nobody/nothing", options=given)
+    assert caught.value.exit_code == 2  # type: ignore[attr-defined]
 
 
 SAVERS: dict[str, Callable[[Path], object]] = {
@@ -118,7 +170,7 @@ def remember(**given: Any) -> Any:
 
 
 def test_a_revision_asked_for_comes_before_the_pinned_one() -> None:
-    here = "tests.features.test_cards:remember"
+    here = "tests.features.test_card:remember"
     card = Card("x", "for tests", ("text",), {}, here, "MIT", pretrained="org/x", revision=OLD)
 
     def revision(**asked: Any) -> Any:

@@ -1,0 +1,31 @@
+"""What goes wrong with an encoder, each in one sentence; `exit_code` is that of the command line (1 unless stated)."""
+
+from __future__ import annotations
+
+
+class FeatureError(Exception):
+    """An encoder cannot be had or cannot be used as asked."""
+
+
+class UnknownChoice(FeatureError):
+    """A model, cleaner, precision or device was named that does not exist."""
+
+    exit_code = 2
+
+
+class UnknownOption(FeatureError):
+    """A model was given an option that it does not have."""
+
+    exit_code = 2
+
+
+class BadOption(FeatureError):
+    """A model was given a value that its option does not take."""
+
+    exit_code = 2
+
+
+class WrongModality(FeatureError):
+    """A model was asked to read what it does not read."""
+
+    exit_code = 2
