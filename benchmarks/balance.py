@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers import Balance, Job, fit_each
+from classifiers import Balance, HeadSpec, Job, fit_each
 from classifiers.analysis import modulation_scores
 from classifiers.inspection import unimodal_accuracy, utilisation
 from classifiers.metrics import accuracy, summarise
@@ -86,15 +86,13 @@ def measure(
 
 def _job(cell: Cell, split: dict[str, np.ndarray], head: str, params: dict[str, Any], p_c: float) -> Job:
     return Job(
-        head,
+        HeadSpec(head, {**TRAINING, **params}, cell.balance(p_c)),
         split["train"],
         split["dev"],
         len(CLASSES),
         cell.seed,
-        {**TRAINING, **params},
         views=cell.views,
         answer=(split["test"],),
-        balance=cell.balance(p_c),
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import rivals
-from classifiers import HEADS, Job, fit_each, head_card
+from classifiers import HEADS, HeadSpec, Job, fit_each, head_card
 from classifiers.many import cores
 from classifiers.metrics import accuracy
 
@@ -98,7 +98,10 @@ def ours(views: dict[str, np.ndarray], labels: np.ndarray, each: int, params: di
     started = time.perf_counter()
     seeds = range(turn * each, (turn + 1) * each)
     n_classes = int(labels.max()) + 1
-    jobs = [Job("guided_ca", ROWS["train"], ROWS["dev"], n_classes, s, params, answer=(ROWS["test"],)) for s in seeds]
+    jobs = [
+        Job(HeadSpec("guided_ca", params), ROWS["train"], ROWS["dev"], n_classes, s, answer=(ROWS["test"],))
+        for s in seeds
+    ]
     lap = Lap(0, 0, [], [])
     for _, outcome in fit_each(jobs, views, labels):
         if isinstance(outcome, Exception):
@@ -234,7 +237,7 @@ def _matrix(
 ) -> None:
     """Train all heads on all tasks over one copy of the views; print each head's time in fits, and the whole."""
     jobs = [
-        Job(head, ROWS["train"], ROWS["dev"], int(task), seed, {}, labels=task, answer=(ROWS["test"],))
+        Job(HeadSpec(head), ROWS["train"], ROWS["dev"], int(task), seed, labels=task, answer=(ROWS["test"],))
         for head in heads
         for task in labels
         for seed in range(seeds)

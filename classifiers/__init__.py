@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from classifiers.balance import BALANCERS, Balance
 from classifiers.errors import HeadError
 from classifiers.heads.registry import HEADS, HeadCard, head_card
+from classifiers.spec import HeadSpec
 
 if TYPE_CHECKING:
     from classifiers.fitting import FittedHead, Job, Outcome, fit
@@ -31,6 +32,7 @@ __all__ = [
     "FittedHead",
     "HeadCard",
     "HeadError",
+    "HeadSpec",
     "Job",
     "Outcome",
     "fit",

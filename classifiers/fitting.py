@@ -12,9 +12,10 @@ import numpy as np
 
 from classifiers.balance import Balance, check_balance
 from classifiers.errors import HeadError
-from classifiers.heads.registry import HeadCard, check_view_count, head_card
-from classifiers.params import Training, split_params
+from classifiers.heads.registry import HeadCard, check_view_count
+from classifiers.params import Training
 from classifiers.problem import Problem, Views, check_rows, check_views, make_problem, take_views
+from classifiers.spec import HeadSpec
 from classifiers.tokens import refuse_tokens
 
 
@@ -141,39 +142,28 @@ def fit(
 
     The same arguments give the same bits on one machine, whatever ran before. Raises `HeadError`.
     """
-    chosen = balance or Balance()
-    job = Job(
-        head_name,
-        np.asarray(train_rows),
-        np.asarray(dev_rows),
-        n_classes,
-        seed,
-        params,
-        balance=chosen,
-        discordant=discordant,
-    )
+    spec = HeadSpec(head_name, params, balance or Balance())
+    job = Job(spec, np.asarray(train_rows), np.asarray(dev_rows), n_classes, seed, discordant=discordant)
     return Fitter(views, {"": labels}).run(job).fitted
 
 
 @dataclass(frozen=True)
 class Job:
-    """One fit to be done: `head` on `train_rows` and `dev_rows`, integers [n], with `seed` and `params`.
+    """One fit to be done: the head of `spec` on `train_rows` and `dev_rows`, integers [n], with `seed`.
 
     `labels` names one of several label arrays, `views` those to train on (None: all). The posts of each
-    array of rows in `answer` are predicted right after training, where the views already are. `balance` and
-    `discordant` as for `fit`.
+    array of rows in `answer` are predicted right after training, where the views already are. `discordant` as for
+    `fit`.
     """
 
-    head: str
+    spec: HeadSpec
     train_rows: np.ndarray
     dev_rows: np.ndarray
     n_classes: int
     seed: int = 0
-    params: Mapping[str, Any] = field(default_factory=dict)
     labels: str = ""
     views: tuple[str, ...] | None = None
     answer: tuple[np.ndarray, ...] = ()
-    balance: Balance = field(default_factory=Balance)
     discordant: Mapping[str, np.ndarray] | None = None
 
 
@@ -207,22 +197,22 @@ class Fitter:
 
     def run(self, job: Job) -> Outcome:
         """Train and answer one job on one core; `HeadError` as `fit`."""
-        card = head_card(job.head)
+        card, balance = job.spec.card, job.spec.balance
         views = self._views if job.views is None else {name: self._views[name] for name in job.views}
         check_view_count(card, sorted(views))
-        own, training = split_params(card, job.params)
+        own, training = job.spec.split()
         if not 0 <= job.seed < 2**63:
             raise HeadError(f"The seed must be a whole number from 0 to 2^63 - 1, but is {job.seed}.")
         refuse_tokens(card.name, card.tokens, views)
-        check_balance(job.balance, card, len(views))
+        check_balance(balance, card, len(views))
         started = time.perf_counter()
         key, problem = self._problem_of(job, views)
-        if (job.balance.class_weight, job.balance.sampling) != ("none", "none"):
+        if (balance.class_weight, balance.sampling) != ("none", "none"):
             from classifiers.balance.classes import balanced
 
-            problem = balanced(problem, job.balance, sampling_seed(job.seed))
-            if job.balance.sampling != "none":
-                key = (key, job.balance.sampling, job.balance.neighbours, job.seed)
+            problem = balanced(problem, balance, sampling_seed(job.seed))
+            if balance.sampling != "none":
+                key = (key, balance.sampling, balance.neighbours, job.seed)
         if training is None:
             head: Any = card.build(problem.dims, len(problem.classes), own)
             history, best_epoch = head.fit(problem, job.seed)
@@ -240,7 +230,7 @@ class Fitter:
             history,
             best_epoch,
             seconds,
-            balance=job.balance,
+            balance=balance,
         )
         return Outcome(fitted, tuple(fitted.predict_proba(views, rows) for rows in job.answer))
 
@@ -259,11 +249,11 @@ class Fitter:
     ) -> tuple[Any, list[dict[str, float]], int]:
         from classifiers.training.trainer import prepare, train
 
-        apart = job.balance.method != "none"
+        apart = job.spec.balance.method != "none"
         wanted = (key, card.name, tuple(sorted(own.items())), apart)
         if self._prepared[0] != wanted:
             # the old one is let go first: two would double the memory
             self._prepared = (None, None)
             self._prepared = (wanted, prepare(card, own, problem, apart))
-        outcome = train(card, own, training, problem, job.seed, self._prepared[1], job.balance)
+        outcome = train(card, own, training, problem, job.seed, self._prepared[1], job.spec.balance)
         return outcome.head, outcome.history, outcome.best_epoch

@@ -15,7 +15,6 @@ import numpy as np
 
 from classifiers.errors import HeadError
 from classifiers.fitting import FittedHead, Fitter, Job, Outcome
-from classifiers.heads.registry import head_card
 from classifiers.shared import FileRows, Place, laid_out
 
 # below this many numbers read per epoch, all jobs together, workers take longer to start than they save (2 s the first
@@ -76,10 +75,11 @@ def _worth(jobs: Sequence[Job], views: Mapping[str, np.ndarray]) -> int:
 
 
 def _identity(job: Job, index: int) -> Any:
-    if not head_card(job.head).deterministic or job.balance.sampling != "none":
+    if not job.spec.card.deterministic or job.spec.balance.sampling != "none":
         return index
     rows = (job.train_rows.tobytes(), job.dev_rows.tobytes(), *(part.tobytes() for part in job.answer))
-    return (job.head, rows, job.n_classes, repr(sorted(job.params.items())), job.labels, job.views, repr(job.balance))
+    spec = (job.spec.head, repr(sorted(job.spec.params.items())), repr(job.spec.balance))
+    return (spec, rows, job.n_classes, job.labels, job.views)
 
 
 def _for_seed(outcome: Outcome | HeadError, seed: int) -> Outcome | HeadError:
@@ -179,6 +179,6 @@ def _no_main_module() -> Iterator[None]:
 def _death(process: Any, job: Job) -> HeadError:
     process.join(timeout=5)
     return HeadError(
-        f"A worker process died (exit code {process.exitcode}) while it trained '{job.head}' with seed {job.seed}; "
-        f"it may have run out of memory: use fewer workers."
+        f"A worker process died (exit code {process.exitcode}) while it trained '{job.spec.head}' with seed "
+        f"{job.seed}; it may have run out of memory: use fewer workers."
     )

@@ -15,7 +15,6 @@ import torch
 import classifiers.training.trainer  # noqa: F401
 from classifiers.errors import HeadError
 from classifiers.fitting import FittedHead, Fitter, Job, Outcome
-from classifiers.heads.registry import head_card
 from classifiers.shared import FileRows, Place
 
 
@@ -47,9 +46,9 @@ def received(connection: Connection, job: Job) -> Outcome | HeadError:
     if isinstance(answer, HeadError):
         return answer
     if isinstance(answer, str):
-        raise RuntimeError(f"A worker failed while it trained '{job.head}':\n{answer}")
+        raise RuntimeError(f"A worker failed while it trained '{job.spec.head}':\n{answer}")
     fields, head, answers = answer
-    card = head_card(job.head)
+    card = job.spec.card
     if card.family == "torch":
         from classifiers.storage import empty_head
 

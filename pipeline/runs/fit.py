@@ -203,15 +203,13 @@ def takes(head: str, balance: Balance, views: int) -> bool:
 
 def _job(cell: _Cell, member: Member, params: Mapping[str, Any]) -> classifiers.Job:
     return classifiers.Job(
-        cell.head,
+        classifiers.HeadSpec(cell.head, params, cell.balance),
         member.trained,
         member.asked["dev"],
         len(cell.division.protocol.task.classes),
         member.seed,
-        params,
         labels=cell.division.labels,
         answer=tuple(member.asked[part] for part in PARTS),
-        balance=cell.balance,
         discordant=cell.division.discordant,
     )
 

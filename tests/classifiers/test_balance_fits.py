@@ -10,7 +10,7 @@ from head_support import IMAGE, TEXT, draw
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from classifiers import BALANCERS, HEADS, Balance, FittedHead, HeadError, Job, fit, fit_each, fit_many, load
+from classifiers import BALANCERS, HEADS, Balance, FittedHead, HeadError, HeadSpec, Job, fit, fit_each, fit_many, load
 from classifiers.balance import take_balance
 from classifiers.estimator import HeadClassifier
 from classifiers.fitting import Fitter
@@ -47,12 +47,14 @@ def test_cached_arrays_are_bit_equal_before_and_after(balance: Balance) -> None:
         # a write into the cache would raise
         array.setflags(write=False)
     fitter = Fitter(views, {"": POSTS.labels})
-    job = Job("concat", POSTS.train, POSTS.dev, 3, 0, {"max_epochs": 3}, balance=balance)
+    job = Job(HeadSpec("concat", {"max_epochs": 3}, balance), POSTS.train, POSTS.dev, 3, 0)
     first, again = fitter.run(job).fitted, fitter.run(job).fitted
     assert {name: array.tobytes() for name, array in views.items()} == before
     # nor does what neighbours share: the second fit starts from the same prepared views
     assert same(first, again)
-    assert not same(first, fitter.run(Job("concat", POSTS.train, POSTS.dev, 3, 1, job.params, balance=balance)).fitted)
+    assert not same(
+        first, fitter.run(Job(HeadSpec("concat", job.spec.params, balance), POSTS.train, POSTS.dev, 3, 1)).fitted
+    )
 
 
 def test_each_seed_has_draws_of_its_own() -> None:
@@ -64,7 +66,7 @@ def test_each_seed_has_draws_of_its_own() -> None:
 
 def test_balance_tells_jobs_of_one_deterministic_head_apart() -> None:
     weighted = Balance(class_weight={2: 9.0})
-    jobs = [Job("logistic", POSTS.train, POSTS.dev, 3, 0, {}, balance=b) for b in (Balance(), weighted, weighted)]
+    jobs = [Job(HeadSpec("logistic", balance=b), POSTS.train, POSTS.dev, 3, 0) for b in (Balance(), weighted, weighted)]
     plain, first, second = fit_many(jobs, POSTS.views, POSTS.labels, workers=1)
     assert same(first, second)
     assert not same(plain, first)
@@ -73,12 +75,12 @@ def test_balance_tells_jobs_of_one_deterministic_head_apart() -> None:
 @pytest.mark.slow
 def test_balanced_fits_do_not_depend_on_workers_or_company() -> None:
     params = {"max_epochs": 2, "batch_size": 32}
-    wanted = [Job("concat", POSTS.train, POSTS.dev, 3, 0, params, balance=balance) for balance in ALL]
+    wanted = [Job(HeadSpec("concat", params, balance), POSTS.train, POSTS.dev, 3, 0) for balance in ALL]
     over = Balance(sampling="over")
-    wanted += [Job("logistic", POSTS.train, POSTS.dev, 3, s, {"c_grid": (0.1,)}, balance=over) for s in (0, 1)]
+    wanted += [Job(HeadSpec("logistic", {"c_grid": (0.1,)}, over), POSTS.train, POSTS.dev, 3, s) for s in (0, 1)]
     one = fit_many(wanted, POSTS.views, POSTS.labels, workers=1)
     assert all(map(same, one, fit_many(wanted[::-1], POSTS.views, POSTS.labels, workers=2)[::-1]))
-    assert [fitted.balance for fitted in one] == [job.balance for job in wanted]
+    assert [fitted.balance for fitted in one] == [job.spec.balance for job in wanted]
     # a deterministic head is trained once per seed where sampling is drawn by the seed
     assert not np.array_equal(one[-1].head.tensors()["coef"], one[-2].head.tensors()["coef"])
 
@@ -213,7 +215,9 @@ def test_a_saved_head_says_how_it_was_balanced(tmp_path: Path) -> None:
 
 
 def test_one_refused_balance_does_not_stop_the_others() -> None:
-    jobs = [Job(head, POSTS.train, POSTS.dev, 3, 0, {}, balance=Balance("sse")) for head in ("logistic", "concat")]
+    jobs = [
+        Job(HeadSpec(head, balance=Balance("sse")), POSTS.train, POSTS.dev, 3, 0) for head in ("logistic", "concat")
+    ]
     found = dict(fit_each(jobs, POSTS.views, POSTS.labels, workers=1))
     assert isinstance(found[0], HeadError)
     assert not isinstance(found[1], HeadError)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from head_support import IMAGE, TEXT, draw
 
-from classifiers import FittedHead, HeadError, Job, Outcome, fit, fit_each, fit_many
+from classifiers import FittedHead, HeadError, HeadSpec, Job, Outcome, fit, fit_each, fit_many
 from classifiers.shared import laid_out
 
 POSTS = draw(200, "sum")
@@ -25,7 +25,7 @@ def jobs(**changes: object) -> list[Job]:
     for head in ("guided_ca", "logistic", "mlp"):
         params = {"c_grid": (0.1, 1.0)} if head == "logistic" else {"max_epochs": 3}
         for seed in (0, 1):
-            made.append(Job(head, POSTS.train, POSTS.dev, 3, seed, params, answer=(POSTS.test,)))
+            made.append(Job(HeadSpec(head, params), POSTS.train, POSTS.dev, 3, seed, answer=(POSTS.test,)))
     return made
 
 
@@ -40,7 +40,7 @@ def same(one: FittedHead, two: FittedHead) -> bool:
 def test_workers_order_and_company_change_no_bit() -> None:
     wanted = jobs()
     alone = [
-        fit(job.head, POSTS.views, POSTS.labels, job.train_rows, job.dev_rows, 3, job.seed, **job.params)
+        fit(job.spec.head, POSTS.views, POSTS.labels, job.train_rows, job.dev_rows, 3, job.seed, **job.spec.params)
         for job in wanted
     ]
     assert all(map(same, alone, fit_many(wanted, POSTS.views, POSTS.labels, workers=1)))
@@ -55,9 +55,9 @@ def test_workers_order_and_company_change_no_bit() -> None:
 def test_jobs_choose_their_labels_and_views() -> None:
     labels = {"all": POSTS.labels, "two": (POSTS.labels > 0).astype(np.int64)}
     wanted = [
-        Job("mlp", POSTS.train, POSTS.dev, 3, 0, {"max_epochs": 2}, "all"),
-        Job("mlp", POSTS.train, POSTS.dev, 2, 0, {"max_epochs": 2}, "two", (IMAGE,)),
-        Job("mlp", POSTS.train, POSTS.dev, 2, 0, {"max_epochs": 2}, "two", (TEXT,)),
+        Job(HeadSpec("mlp", {"max_epochs": 2}), POSTS.train, POSTS.dev, 3, 0, labels="all"),
+        Job(HeadSpec("mlp", {"max_epochs": 2}), POSTS.train, POSTS.dev, 2, 0, labels="two", views=(IMAGE,)),
+        Job(HeadSpec("mlp", {"max_epochs": 2}), POSTS.train, POSTS.dev, 2, 0, labels="two", views=(TEXT,)),
     ]
     found = fit_many(wanted, POSTS.views, labels, workers=1)
     for job, fitted in zip(wanted, found, strict=True):
@@ -69,7 +69,7 @@ def test_jobs_choose_their_labels_and_views() -> None:
 
 @pytest.mark.slow
 def test_one_failed_job_does_not_take_the_others_along() -> None:
-    wanted = [Job("mlp", POSTS.train, POSTS.dev, 3, 0, {"lr": 1e30}), *jobs()[-2:]]
+    wanted = [Job(HeadSpec("mlp", {"lr": 1e30}), POSTS.train, POSTS.dev, 3, 0), *jobs()[-2:]]
     for workers in (1, 2):
         found = dict(fit_each(wanted, POSTS.views, POSTS.labels, workers))
         assert isinstance(found[0], HeadError)
@@ -80,8 +80,10 @@ def test_one_failed_job_does_not_take_the_others_along() -> None:
 
 
 def test_a_dead_worker_is_one_sentence() -> None:
-    long = [Job("mlp", POSTS.train, POSTS.dev, 3, s, {"max_epochs": 10**6, "patience": 10**6}) for s in (0, 1)]
-    short = Job("mlp", POSTS.train, POSTS.dev, 3, 2, {"max_epochs": 1})
+    long = [
+        Job(HeadSpec("mlp", {"max_epochs": 10**6, "patience": 10**6}), POSTS.train, POSTS.dev, 3, s) for s in (0, 1)
+    ]
+    short = Job(HeadSpec("mlp", {"max_epochs": 1}), POSTS.train, POSTS.dev, 3, 2)
     found = fit_each([short, *long], POSTS.views, POSTS.labels, workers=2)
     assert next(found)[0] == 0
     for child in multiprocessing.active_children():
@@ -92,7 +94,7 @@ def test_a_dead_worker_is_one_sentence() -> None:
 
 
 def test_leaving_early_stops_all_workers() -> None:
-    endless = Job("mlp", POSTS.train, POSTS.dev, 3, 1, {"max_epochs": 10**6, "patience": 10**6})
+    endless = Job(HeadSpec("mlp", {"max_epochs": 10**6, "patience": 10**6}), POSTS.train, POSTS.dev, 3, 1)
     for index, _ in fit_each([*jobs()[:1], endless], POSTS.views, POSTS.labels, workers=2):
         assert index == 0
         break
@@ -106,7 +108,7 @@ def test_a_script_without_a_main_guard_may_use_workers(tmp_path: Path) -> None:
         textwrap.dedent(
             """
             import numpy as np
-            from classifiers import Job, fit_many
+            from classifiers import HeadSpec, Job, fit_many
             print("started")
             rng = np.random.default_rng(0)
             jobs = [Job("mlp", np.arange(40), np.arange(40, 60), 2, seed, {"max_epochs": 1}) for seed in (0, 1)]

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from classifiers import Balance, HeadError, Job, fit_each
+from classifiers import Balance, HeadError, HeadSpec, Job, fit_each
 from pipeline.datasets.digits import MEAN_COLOURS, Digits, make_digits
 from pipeline.errors import UsageError
 
@@ -114,14 +114,12 @@ def test_d_sse_reads_the_shape_where_a_plain_fusion_trusts_the_colour(digits: Di
         ("d_sse", ("colour", "gray"), "d_sse"),
     ):
         job = Job(
-            "concat",
+            HeadSpec("concat", {"keep": "last"}, Balance(balance)),
             rows["train"],
             rows["dev"],
             10,
-            params={"keep": "last"},
             views=views,
             answer=(rows["test"],),
-            balance=Balance(balance),
         )
         ((_, outcome),) = fit_each([job], digits.views, digits.labels, 1)
         assert not isinstance(outcome, HeadError)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers import HeadError, Job, fit_many
+from classifiers import HeadError, HeadSpec, Job, fit_many
 from classifiers.shared import FileRows, Place
 from features.card import Card
 from features.encoders.classic import Classic
@@ -60,7 +60,10 @@ def test_token_heads_train_on_what_stays_in_the_file(posts: Posts, tmp_path: Pat
     np.testing.assert_array_equal(view[np.arange(235)], expected)
 
     labels = np.array([post % 2 for post in wanted])
-    jobs = [Job("attention_pool", np.arange(100), np.arange(100, 200), 2, seed, {"max_epochs": 2}) for seed in (0, 1)]
+    jobs = [
+        Job(HeadSpec("attention_pool", {"max_epochs": 2}), np.arange(100), np.arange(100, 200), 2, seed)
+        for seed in (0, 1)
+    ]
     for workers in (1, 2):
         of_file = fit_many(jobs, {"text": view}, labels, workers=workers)
         of_memory = fit_many(jobs, {"text": expected}, labels, workers=1)
