@@ -12,9 +12,11 @@ import difflib
 import importlib
 import importlib.util
 import math
+import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -25,42 +27,60 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Range:
-    """Which values are good: `holds` decides, `words` say so ("at least 1")."""
+    """Which values are good: `holds` decides, `words` say so ("at least 1"). What is pickled with it must be picklable:
+    a function of a module, not a lambda.
+    """
 
     words: str
     holds: Callable[[Any], bool]
 
 
 def at_least(least: float) -> Range:
-    return Range(f"at least {least:g}" if least else "0 or more", lambda value: value >= least)
+    return Range(f"at least {least:g}" if least else "0 or more", partial(operator.le, least))
 
 
 def above(least: float) -> Range:
-    return Range(f"above {least:g}", lambda value: value > least)
+    return Range(f"above {least:g}", partial(operator.lt, least))
 
 
 def between(least: float, greatest: float) -> Range:
     """Both ends are good."""
-    return Range(f"from {least:g} to {greatest:g}", lambda value: least <= value <= greatest)
+    return Range(f"from {least:g} to {greatest:g}", partial(_between, least, greatest))
 
 
 def below(least: float, end: float) -> Range:
     """From `least` up to, but not, `end`."""
-    return Range(f"from {least:g} up to, but not, {end:g}", lambda value: least <= value < end)
+    return Range(f"from {least:g} up to, but not, {end:g}", partial(_from_up_to, least, end))
 
 
 def one_of(*choices: str) -> Range:
     """One of a few words."""
-    return Range(f"one of {', '.join(choices)}", lambda value: value in choices)
+    return Range(f"one of {', '.join(choices)}", choices.__contains__)
 
 
 def each(range_: Range, words: str) -> Range:
     """A list that is not empty, every number of it within `range_`."""
-    return Range(words, lambda values: len(values) > 0 and all(map(range_.holds, values)))
+    return Range(words, partial(_each, range_.holds))
 
 
 def anything(words: str = "any value") -> Range:
-    return Range(words, lambda value: True)
+    return Range(words, _anything)
+
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+def _between(least: float, greatest: float, value: Any) -> bool:
+    return bool(least <= value <= greatest)
+
+
+def _from_up_to(least: float, end: float, value: Any) -> bool:
+    return bool(least <= value < end)
+
+
+def _each(holds: Callable[[Any], bool], values: Sequence[Any]) -> bool:
+    return len(values) > 0 and all(map(holds, values))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -247,13 +248,16 @@ class Fitter:
     def _train(
         self, card: HeadCard, own: dict[str, Any], training: Training, problem: Problem, job: Job, key: Any
     ) -> tuple[Any, list[dict[str, float]], int]:
+        from classifiers.balance.make import make_balancer
         from classifiers.training.trainer import prepare, train
 
-        apart = job.spec.balance.method != "none"
+        balance = job.spec.balance
+        apart = balance.method != "none"
         wanted = (key, card.name, tuple(sorted(own.items())), apart)
         if self._prepared[0] != wanted:
             # the old one is let go first: two would double the memory
             self._prepared = (None, None)
             self._prepared = (wanted, prepare(card, own, problem, apart))
-        outcome = train(card, own, training, problem, job.seed, self._prepared[1], job.spec.balance)
+        make = partial(make_balancer, balance) if apart else None
+        outcome = train(card, own, training, problem, job.seed, self._prepared[1], make)
         return outcome.head, outcome.history, outcome.best_epoch

@@ -139,7 +139,7 @@ def _workers(
     try:
         for _ in range(count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs, places, dict(labels)), daemon=True)
+            process = context.Process(target=serve, args=(theirs, places, dict(labels), os.getcwd()), daemon=True)
             with _no_main_module():
                 process.start()
             # the worker holds the only other end now, so its death ends the connection

@@ -2,78 +2,51 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from classifiers.errors import HeadError
-from classifiers.heads.registry import HeadCard
+from classifiers.heads.card import HeadCard
 from classifiers.presets import PRESETS, preset_values
+from crisis_registry import Parameter, Range, above, at_least, below, did_you_mean, one_of
+
+
+def _set(default: Any, range_: Range, meaning: str) -> Any:
+    """A field of `Training` with the range of its values and what it means."""
+    return field(default=default, metadata={"range": range_, "meaning": meaning})
 
 
 @dataclass(frozen=True)
 class Training:
     """How a torch head is trained; the defaults are the preset `fast` (see `classifiers.presets`).
 
-    `optimiser` "adamw" (decoupled decay) or "sgd" (with `momentum`, decay in the gradient); `lr` learning
-    rate; `batch_size` rows per step; `weight_decay` on weights and biases; `max_epochs` passes over train at
-    most; `patience` epochs without a lower dev loss before stopping. `schedule` of the rate, per epoch:
-    "constant"; "cosine", from `lr` down to a tenth over `max_epochs`; "plateau", a tenth of what it was
-    after each 2 epochs without a lower dev loss. `keep` "best", the epoch of the lowest dev loss; "last", the
-    last of `max_epochs`, which all are trained.
+    `optimiser` "adamw" decays weights apart from the gradient, "sgd" (with `momentum`) within it. `schedule` of the
+    rate, per epoch: "constant"; "cosine", from `lr` down to a tenth over `max_epochs`; "plateau", a tenth of what it
+    was after each 2 epochs without a lower dev loss. `keep` "best", the epoch of the lowest dev loss; "last", the last
+    of `max_epochs`, which all are trained.
     """
 
-    preset: str = "fast"
-    optimiser: str = "adamw"
-    lr: float = 1e-3
-    momentum: float = 0.0
-    batch_size: int = 128
-    weight_decay: float = 1e-2
-    max_epochs: int = 50
-    patience: int = 5
-    schedule: str = "cosine"
-    keep: str = "best"
+    preset: str = _set("fast", one_of(*PRESETS), "where the others start from: fast, or as the head's source trained")
+    optimiser: str = _set("adamw", Range("adamw or sgd", ("adamw", "sgd").__contains__), "the optimiser")
+    lr: float = _set(1e-3, above(0), "learning rate")
+    momentum: float = _set(0.0, below(0, 1), "momentum of sgd")
+    batch_size: int = _set(128, at_least(1), "posts in a step")
+    weight_decay: float = _set(1e-2, at_least(0), "decay of weights and biases")
+    max_epochs: int = _set(50, at_least(1), "passes over train at most")
+    patience: int = _set(5, at_least(1), "epochs without a lower dev loss before stopping")
+    schedule: str = _set(
+        "cosine",
+        Range("constant, cosine or plateau", ("constant", "cosine", "plateau").__contains__),
+        "how the learning rate changes from epoch to epoch",
+    )
+    keep: str = _set("best", Range("best or last", ("best", "last").__contains__), "which epoch's weights are kept")
 
 
-# name -> (what holds for a good value, the words that say so)
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "preset": (lambda v: v in PRESETS, f"one of {', '.join(PRESETS)}"),
-    "optimiser": (lambda v: v in ("adamw", "sgd"), "adamw or sgd"),
-    "schedule": (lambda v: v in ("constant", "cosine", "plateau"), "constant, cosine or plateau"),
-    "keep": (lambda v: v in ("best", "last"), "best or last"),
-    "momentum": (lambda v: 0 <= v < 1, "from 0 up to, but not, 1"),
-    "lr": (lambda v: v > 0, "above 0"),
-    "batch_size": (lambda v: v >= 1, "at least 1"),
-    "weight_decay": (lambda v: v >= 0, "0 or more"),
-    "max_epochs": (lambda v: v >= 1, "at least 1"),
-    "patience": (lambda v: v >= 1, "at least 1"),
-    "width": (lambda v: v >= 1, "at least 1"),
-    "layers": (lambda v: v >= 0, "0 or more"),
-    "bottlenecks": (lambda v: v >= 1, "at least 1"),
-    "sketch": (lambda v: v >= 1, "at least 1"),
-    "dropout": (lambda v: 0 <= v < 1, "from 0 up to, but not, 1"),
-    "max_iter": (lambda v: v >= 1, "at least 1"),
-    "k_grid": (lambda v: len(v) > 0 and all(k >= 1 and k == int(k) for k in v), "one or more whole numbers above 0"),
-    "sharpness_grid": (lambda v: len(v) > 0 and min(v) > 0, "one or more numbers above 0"),
-    "rounds": (lambda v: v >= 1, "at least 1"),
-    "leaves": (lambda v: v >= 2, "at least 2"),
-    "min_leaf": (lambda v: v >= 1, "at least 1"),
-    "column_share": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
-    "estimator": (lambda v: v != "", "the name or the import path of a scikit-learn classifier"),
-    "c_grid": (lambda v: len(v) > 0 and min(v) > 0, "one or more numbers above 0"),
-    # of balancers
-    "p0": (lambda v: 0 <= v <= 1, "from 0 to 1"),
-    "p_c": (lambda v: 0 <= v <= 1, "from 0 to 1"),
-    "rho": (lambda v: v >= 0, "0 or more"),
-    "a": (lambda v: v >= 0, "0 or more"),
-    "alpha": (lambda v: v > 0, "above 0"),
-    "noise": (lambda v: v >= 0, "0 or more"),
-    "mu": (lambda v: v >= 0, "0 or more"),
-    "until": (lambda v: v >= 0, "0 or more"),
-    "memory": (lambda v: 0 <= v < 1, "from 0 up to, but not, 1"),
-    "neighbours": (lambda v: v >= 1, "at least 1"),
-}
+TRAINING = tuple(Parameter(one.name, one.default, **one.metadata) for one in fields(Training))
+"""The trainer's parameters, as cards have their own."""
+
+_PRESET = TRAINING[0]
 
 
 def split_params(card: HeadCard, params: Mapping[str, Any]) -> tuple[dict[str, Any], Training | None]:
@@ -83,21 +56,26 @@ def split_params(card: HeadCard, params: Mapping[str, Any]) -> tuple[dict[str, A
     for them. Raises `HeadError` for a name that neither declares, and for a value of the wrong type or out
     of range.
     """
-    preset = checked("preset", params.get("preset", "fast"), "fast")
+    preset = checked(_PRESET, params.get("preset", "fast"))
     if card.family == "torch":
-        trainer = {field.name: field.default for field in fields(Training)}
-        given = {**preset_values(preset, card.name), **params}
+        trainer, given = TRAINING, {**_of_preset(preset, card), **params}
     else:
-        trainer, given = {}, {name: value for name, value in params.items() if name != "preset"}
-    known = {**card.defaults, **trainer}
+        trainer, given = (), {name: value for name, value in params.items() if name != "preset"}
+    known = {one.name: one for one in (*trainer, *card.hyperparameters)}
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise HeadError(f"The head '{card.name}' has no parameter '{unknown[0]}'; it has {', '.join(sorted(known))}.")
-    chosen = {name: checked(name, given.get(name, default), default) for name, default in known.items()}
-    own = {name: chosen[name] for name in card.defaults}
+        near, names = did_you_mean(unknown[0], known), ", ".join(sorted(known))
+        raise HeadError(f"The head '{card.name}' has no parameter '{unknown[0]}'{near}; it has {names}.")
+    chosen = {name: checked(one, given.get(name, one.default)) for name, one in known.items()}
+    own = {one.name: chosen[one.name] for one in card.hyperparameters}
     if card.family != "torch":
         return own, None
-    return own, Training(**{name: chosen[name] for name in trainer})
+    return own, Training(**{one.name: chosen[one.name] for one in trainer if one not in card.hyperparameters})
+
+
+def _of_preset(preset: str, card: HeadCard) -> dict[str, Any]:
+    """What the preset sets otherwise than `Training`'s defaults."""
+    return dict(card.paper) if preset == "paper" and card.paper is not None else preset_values(preset, card.name)
 
 
 def training_dict(training: Training | None) -> dict[str, Any]:
@@ -105,34 +83,9 @@ def training_dict(training: Training | None) -> dict[str, Any]:
     return {} if training is None else asdict(training)
 
 
-def checked(name: str, value: Any, default: Any) -> Any:
-    """`value` as the type of `default`, within the range of the parameter `name`; `HeadError` otherwise."""
-    good, words = _RULES[name]
+def checked(parameter: Parameter, value: Any) -> Any:
+    """`value` as the type of the parameter's default, within its range; `HeadError` otherwise."""
     try:
-        typed = _as_type_of(default, value)
-    except (TypeError, ValueError, OverflowError):
-        typed = None
-    if typed is None or not good(typed):
-        raise HeadError(f"The parameter '{name}' must be {words}, but is {value!r}.")
-    return typed
-
-
-def _as_type_of(default: Any, value: Any) -> Any:
-    if isinstance(default, str):
-        if not isinstance(value, str):
-            raise TypeError
-        return value
-    if isinstance(default, tuple):
-        return tuple(sorted(_finite(number) for number in value))
-    if isinstance(default, int):
-        if value != int(value):
-            raise ValueError
-        return int(value)
-    return _finite(value)
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
+        return parameter.checked(value)
+    except ValueError as error:
+        raise HeadError(str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Mapping
@@ -18,8 +19,14 @@ from classifiers.fitting import FittedHead, Fitter, Job, Outcome
 from classifiers.shared import FileRows, Place
 
 
-def serve(connection: Connection, places: Mapping[str, Place | FileRows], labels: Mapping[str, np.ndarray]) -> None:
-    """Do the jobs that come through `connection`; Ctrl-C is left to the process that deals them."""
+def serve(
+    connection: Connection, places: Mapping[str, Place | FileRows], labels: Mapping[str, np.ndarray], folder: str
+) -> None:
+    """Do the jobs that come through `connection`; Ctrl-C is left to the process that deals them.
+
+    `folder` is that process's working folder, in which heads of a file are found.
+    """
+    os.chdir(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     fitter = Fitter({name: cast(np.ndarray, place.open()) for name, place in places.items()}, labels)

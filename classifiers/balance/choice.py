@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from classifiers.balance.registry import BALANCERS, BalancerCard, balancer_card
+from classifiers.balance.registry import BalancerCard, balancer_card
 from classifiers.errors import HeadError
 from classifiers.heads.card import HeadCard
 from classifiers.params import checked
+from crisis_registry import Parameter, at_least, did_you_mean
 
+NEIGHBOURS = Parameter("neighbours", 5, at_least(1), "neighbours that smote draws between")
 SAMPLINGS = ("none", "over", "under", "smote")
 
 
@@ -34,16 +36,18 @@ class Balance:
     neighbours: int = 5
 
     def __post_init__(self) -> None:
-        declared = {} if self.method == "none" else balancer_card(self.method).defaults
-        unknown = [name for name in self.params if name not in declared]
+        declared = () if self.method == "none" else balancer_card(self.method).hyperparameters
+        names = [parameter.name for parameter in declared]
+        unknown = [name for name in self.params if name not in names]
         if unknown:
-            known = ", ".join(declared) or "none"
-            raise HeadError(f"The balancer '{self.method}' has no parameter '{unknown[0]}'; it has {known}.")
-        values = {name: checked(name, self.params.get(name, default), default) for name, default in declared.items()}
+            near, known = did_you_mean(unknown[0], names), ", ".join(names) or "none"
+            raise HeadError(f"The balancer '{self.method}' has no parameter '{unknown[0]}'{near}; it has {known}.")
+        values = {one.name: checked(one, self.params.get(one.name, one.default)) for one in declared}
         object.__setattr__(self, "params", values)
         if self.sampling not in SAMPLINGS:
-            raise HeadError(f"There is no sampling '{self.sampling}'; choose one of {', '.join(SAMPLINGS)}.")
-        object.__setattr__(self, "neighbours", checked("neighbours", self.neighbours, 5))
+            near = did_you_mean(self.sampling, SAMPLINGS)
+            raise HeadError(f"There is no sampling '{self.sampling}'{near}; choose one of {', '.join(SAMPLINGS)}.")
+        object.__setattr__(self, "neighbours", checked(NEIGHBOURS, self.neighbours))
         if isinstance(self.class_weight, str):
             if self.class_weight not in ("none", "balanced"):
                 raise HeadError(
@@ -85,7 +89,7 @@ def check_balance(balance: Balance, head: HeadCard, views: int) -> None:
         raise HeadError(f"The head '{head.name}' has no loss whose classes could be weighted; balance by sampling.")
     if balance.method == "none":
         return
-    card = BALANCERS[balance.method]
+    card = balancer_card(balance.method)
     least, greatest = card.views
     wanted = f"exactly {least}" if least == greatest else f"{least} or more"
     if head.family != "torch":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from classifiers.heads.card import HeadCard
+from classifiers.heads.card import HeadCard, dropout, layers, width
+from crisis_registry import Parameter, at_least
 
 FUSION_CARDS = (
     HeadCard(
@@ -12,7 +13,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.fusion:Sum",
         family="torch",
         views=(1, None),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=132_618,
     ),
     HeadCard(
@@ -22,7 +26,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.fusion:Gated",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=164_997,
     ),
     HeadCard(
@@ -32,7 +39,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.fusion:FiLM",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=164_997,
     ),
     HeadCard(
@@ -42,7 +52,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.cross_variants:CrossAttentionPrinted",
         family="torch",
         views=(2, 2),
-        defaults={"width": 100, "dropout": 0.3},
+        hyperparameters=(
+            width(100),
+            dropout(0.3),
+        ),
         parameters=225_805,
     ),
     HeadCard(
@@ -52,7 +65,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.cross_variants:CoAttention",
         family="torch",
         views=(2, 2),
-        defaults={"width": 100, "dropout": 0.3},
+        hyperparameters=(
+            width(100),
+            dropout(0.3),
+        ),
         parameters=328_205,
     ),
     HeadCard(
@@ -62,7 +78,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.cross_variants:SelfAttention",
         family="torch",
         views=(2, 2),
-        defaults={"width": 100, "dropout": 0.3},
+        hyperparameters=(
+            width(100),
+            dropout(0.3),
+        ),
         parameters=123_205,
     ),
     HeadCard(
@@ -72,7 +91,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.cross_variants:NoCrossAttention",
         family="torch",
         views=(2, 2),
-        defaults={"width": 100, "dropout": 0.3},
+        hyperparameters=(
+            width(100),
+            dropout(0.3),
+        ),
         parameters=123_205,
     ),
     HeadCard(
@@ -82,7 +104,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.cross_variants:NoSelfAttention",
         family="torch",
         views=(2, 2),
-        defaults={"width": 100, "dropout": 0.3},
+        hyperparameters=(
+            width(100),
+            dropout(0.3),
+        ),
         parameters=225_805,
     ),
     HeadCard(
@@ -92,7 +117,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.cross_attention:CrossAttention",
         family="torch",
         views=(2, 2),
-        defaults={"width": 100, "dropout": 0.0},
+        hyperparameters=(
+            width(100),
+            dropout(0.0),
+        ),
         parameters=225_805,
     ),
     HeadCard(
@@ -102,7 +130,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.guided_variants:GuidedCADiff",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=267_014,
     ),
     HeadCard(
@@ -112,7 +143,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.guided_variants:GuidedCASelf",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=263_941,
     ),
     HeadCard(
@@ -122,7 +156,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.guided_variants:CrossAttention003",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=133_637,
     ),
     HeadCard(
@@ -132,7 +169,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.guided_variants:CrossDiffAttention",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=134_151,
     ),
     HeadCard(
@@ -142,7 +182,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.guided_variants:GuidedCAPrinted",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         swept=False,
         parameters=198_149,
     ),
@@ -153,7 +196,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.guided_variants:GuidedCABatch",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         swept=False,
         parameters=263_941,
     ),
@@ -164,7 +210,11 @@ FUSION_CARDS = (
         loader="classifiers.heads.token_fusion:TransformerFusion",
         family="torch",
         views=(2, None),
-        defaults={"width": 64, "dropout": 0.1, "layers": 4},
+        hyperparameters=(
+            width(64),
+            dropout(0.1),
+            layers(4),
+        ),
         tokens=True,
         parameters=266_501,
     ),
@@ -175,7 +225,12 @@ FUSION_CARDS = (
         loader="classifiers.heads.token_fusion:BottleneckFusion",
         family="torch",
         views=(2, None),
-        defaults={"width": 64, "dropout": 0.1, "layers": 4, "bottlenecks": 4},
+        hyperparameters=(
+            width(64),
+            dropout(0.1),
+            layers(4),
+            Parameter("bottlenecks", 4, at_least(1), "tokens through which the views meet"),
+        ),
         tokens=True,
         parameters=466_693,
     ),
@@ -186,7 +241,11 @@ FUSION_CARDS = (
         loader="classifiers.heads.token_fusion:Bitransformer",
         family="torch",
         views=(2, None),
-        defaults={"width": 64, "dropout": 0.1, "layers": 2},
+        hyperparameters=(
+            width(64),
+            dropout(0.1),
+            layers(2),
+        ),
         tokens=True,
         parameters=166_277,
     ),
@@ -197,7 +256,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.bilinear:CompactBilinear",
         family="torch",
         views=(2, 2),
-        defaults={"sketch": 2048, "dropout": 0.3},
+        hyperparameters=(
+            Parameter("sketch", 2048, at_least(1), "length of the count sketch"),
+            dropout(0.3),
+        ),
         parameters=10_245,
     ),
     HeadCard(
@@ -207,7 +269,11 @@ FUSION_CARDS = (
         loader="classifiers.heads.bilinear:CompactBilinearGated",
         family="torch",
         views=(2, 2),
-        defaults={"sketch": 2048, "width": 128, "dropout": 0.3},
+        hyperparameters=(
+            Parameter("sketch", 2048, at_least(1), "length of the count sketch"),
+            width(128),
+            dropout(0.3),
+        ),
         parameters=525_189,
     ),
     HeadCard(
@@ -217,7 +283,11 @@ FUSION_CARDS = (
         loader="classifiers.heads.cmb:CMB",
         family="torch",
         views=(1, None),
-        defaults={"width": 128, "dropout": 0.1, "layers": 1},
+        hyperparameters=(
+            width(128),
+            dropout(0.1),
+            layers(1),
+        ),
         tokens=True,
         stated="112 million with its BERT, MARMOT 309 (Table 4.3)",
         parameters=347_013,
@@ -229,7 +299,10 @@ FUSION_CARDS = (
         loader="classifiers.heads.attention_pool:AttentionPool",
         family="torch",
         views=(1, None),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         tokens=True,
         parameters=133_637,
     ),

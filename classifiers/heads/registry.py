@@ -1,13 +1,21 @@
-"""The table of heads: one entry declares one; adding a head is adding its file and its entry here."""
+"""The registry of heads: one entry declares one; adding a head is adding its file and its entry here.
+
+A head of somebody else's needs neither: an installed package names it under the entry point `crisis.heads`, a file
+beside the data is named as `my_file:MyHead`. Either is a class, best a `TorchHead`, that takes
+`(dims, n_outputs, **parameters)`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from classifiers.errors import HeadError, UnknownHead
-from classifiers.heads.card import HeadCard
+from classifiers.heads.card import HeadCard, dropout, width
 from classifiers.heads.fusion_cards import FUSION_CARDS
 from classifiers.heads.library_cards import LIBRARY_CARDS
+from classifiers.plugins import hyperparameters_of, summary_of
+from crisis_registry import Parameter, Registry, above, at_least, each
 
 _DECLARED = (
     HeadCard(
@@ -17,7 +25,15 @@ _DECLARED = (
         loader="classifiers.heads.logistic:LogisticHead",
         family="library",
         views=(1, None),
-        defaults={"c_grid": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0), "max_iter": 1000},
+        hyperparameters=(
+            Parameter(
+                "c_grid",
+                (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0),
+                each(above(0), "one or more numbers above 0"),
+                "the inverse strengths of the penalty to choose from",
+            ),
+            Parameter("max_iter", 1000, at_least(1), "iterations of the solver at most"),
+        ),
         deterministic=True,
     ),
     HeadCard(
@@ -27,7 +43,10 @@ _DECLARED = (
         loader="classifiers.heads.mlp:MLP",
         family="torch",
         views=(1, None),
-        defaults={"width": 256, "dropout": 0.3},
+        hyperparameters=(
+            width(256),
+            dropout(0.3),
+        ),
         parameters=329_477,
     ),
     HeadCard(
@@ -37,7 +56,10 @@ _DECLARED = (
         loader="classifiers.heads.concat:Concat",
         family="torch",
         views=(1, None),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=132_613,
     ),
     HeadCard(
@@ -47,7 +69,10 @@ _DECLARED = (
         loader="classifiers.heads.cross_attention:CrossAttention",
         family="torch",
         views=(2, 2),
-        defaults={"width": 100, "dropout": 0.3},
+        hyperparameters=(
+            width(100),
+            dropout(0.3),
+        ),
         parameters=225_805,
     ),
     HeadCard(
@@ -57,24 +82,57 @@ _DECLARED = (
         loader="classifiers.heads.guided_ca:GuidedCA",
         family="torch",
         views=(2, 2),
-        defaults={"width": 128, "dropout": 0.3},
+        hyperparameters=(
+            width(128),
+            dropout(0.3),
+        ),
         parameters=263_941,
     ),
 )
 
-HEADS: dict[str, HeadCard] = {card.name: card for card in (*_DECLARED, *LIBRARY_CARDS, *FUSION_CARDS)}
+
+def _adopt(name: str, found: Any) -> HeadCard:
+    """The card of what a package or a file brings under `name`: a `HeadCard`, or a class of a head, with or without one
+    as its attribute `card`. Raises `TypeError` for anything else.
+    """
+    if isinstance(found, HeadCard):
+        if not found.loader:
+            raise TypeError("its card has no loader; name the class that carries it, or give the card one")
+        return replace(found, name=name)
+    if not isinstance(found, type):
+        raise TypeError("it is neither a HeadCard nor a class of a head")
+    carried = getattr(found, "card", None)
+    if isinstance(carried, HeadCard):
+        return replace(carried, name=name, loader=carried.loader or found)
+    return HeadCard(
+        name,
+        summary_of(found),
+        source=f"{found.__module__}.{found.__qualname__}",
+        loader=found,
+        family="torch" if hasattr(found, "logits") else "library",
+        hyperparameters=hyperparameters_of(found),
+    )
+
+
+HEADS = Registry(
+    "head",
+    ((card.name, card) for card in (*_DECLARED, *LIBRARY_CARDS, *FUSION_CARDS)),
+    group="crisis.heads",
+    command="crisis heads",
+    error=UnknownHead,
+    adopt=_adopt,
+)
 
 
 def head_card(name: str) -> HeadCard:
-    """The declared card of `name`; `UnknownHead` names the known ones.
+    """The declared card of `name`, which may be "module:Class" of a file; `UnknownHead` names the nearest known ones.
 
     "sklearn:ESTIMATOR" is the card of `sklearn` with that estimator, under that name.
     """
     family, colon, estimator = name.partition(":")
     if family == "sklearn" and colon and estimator:
-        return replace(HEADS["sklearn"], name=name, defaults={"estimator": estimator})
-    if name not in HEADS:
-        raise UnknownHead(f"There is no head '{name}'; `crisis heads` lists them: {', '.join(HEADS)}.")
+        (declared,) = HEADS["sklearn"].hyperparameters
+        return replace(HEADS["sklearn"], name=name, hyperparameters=(replace(declared, default=estimator),))
     return HEADS[name]
 
 

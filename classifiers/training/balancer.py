@@ -1,8 +1,7 @@
-"""What every balancer can be asked by the trainer, and what it is made from."""
+"""What every balancer can be asked by the trainer, and what it is made from; `classifiers.balance` has them."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.balance.choice import Balance
-from classifiers.balance.registry import BALANCERS
-from classifiers.errors import HeadError
 from classifiers.heads.torch_head import TorchHead
 from classifiers.params import Training
 from classifiers.training.plan import Plan
@@ -72,18 +68,6 @@ class Balancer:
     def record(self) -> dict[str, float]:
         """The epoch's figures for the fit's history, asked for once at its end."""
         return {}
-
-
-def make_balancer(balance: Balance, setup: Setup) -> Balancer | None:
-    """The balancer that `balance` names; None for "none". Raises `HeadError` where the views cannot be balanced so."""
-    if balance.method == "none":
-        return None
-    card = BALANCERS[balance.method]
-    if card.vectors and any(not isinstance(view, Tensor) for view in setup.views):
-        raise HeadError(f"The balancer '{card.name}' needs one vector per post; choose pooled views.")
-    module, kind = card.loader.split(":")
-    balancer: Balancer = getattr(importlib.import_module(module), kind)(setup, **balance.params)
-    return balancer
 
 
 def generator(rng: np.random.Generator) -> torch.Generator:

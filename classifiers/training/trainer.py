@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifiers.balance import Balance
 from classifiers.errors import HeadError
 from classifiers.heads.registry import HeadCard
 from classifiers.heads.token_head import TokenHead
@@ -19,9 +19,12 @@ from classifiers.metrics import dev_scores
 from classifiers.params import Training
 from classifiers.problem import Problem, Views, chunks, standardisation
 from classifiers.training import make_trainer
-from classifiers.training.balancer import Setup, make_balancer
+from classifiers.training.balancer import Balancer, Setup
 
 PLATEAU_EPOCHS = 2
+
+MakeBalancer = Callable[[Setup], Balancer]
+"""What makes the balancer of a fit once the fit is set up."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def train(
     problem: Problem,
     seed: int,
     prepared: Prepared | None = None,
-    balance: Balance | None = None,
+    make_balancer: MakeBalancer | None = None,
 ) -> Fit:
     """Train the head of `card` until the dev loss stops falling; restore the best epoch.
 
@@ -77,8 +80,7 @@ def train(
     `seed`; torch's global generator and number of threads are left as found, and the result depends on
     neither, nor on whether `prepared` was made before. Raises `HeadError` when a loss is no longer finite.
     """
-    balance = balance or Balance()
-    prepared = prepared or prepare(card, head_params, problem, balance.method != "none")
+    prepared = prepared or prepare(card, head_params, problem, make_balancer is not None)
     init_seed, order_seed, dropout_seed, balance_seed = seeds_of(seed)[:4]
     with one_thread(), torch.random.fork_rng(devices=[]):
         # the CPU's generator alone: torch.manual_seed would also set those of GPUs, which are not put back
@@ -87,7 +89,7 @@ def train(
         head.set_standardisation(*prepared.moments)
         torch.default_generator.manual_seed(dropout_seed)
         rng = np.random.default_rng(balance_seed)
-        return _train(head, training, problem, prepared, torch.Generator().manual_seed(order_seed), balance, rng)
+        return _train(head, training, problem, prepared, torch.Generator().manual_seed(order_seed), make_balancer, rng)
 
 
 def seeds_of(seed: int) -> list[int]:
@@ -109,12 +111,12 @@ def _train(
     problem: Problem,
     prepared: Prepared,
     order: torch.Generator,
-    balance: Balance,
+    make_balancer: MakeBalancer | None,
     rng: np.random.Generator,
 ) -> Fit:
     targets = torch.from_numpy(problem.train_targets)
     setup = Setup(head, training, prepared.train, targets, len(problem.classes), problem.discordant, rng)
-    balancer = make_balancer(balance, setup)
+    balancer = make_balancer(setup) if make_balancer else None
     weights = None if problem.class_weights is None else torch.from_numpy(problem.class_weights)
     trainer = make_trainer(head, training, prepared.train, targets, balancer, weights)
     history: list[dict[str, float]] = []

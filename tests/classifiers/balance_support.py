@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from classifiers import Balance, head_card
+from classifiers.balance.make import make_balancer
 from classifiers.params import Training
-from classifiers.training.balancer import Balancer, Setup, make_balancer
+from classifiers.training.balancer import Balancer, Setup
 
 NAMES = ("a", "b", "c")
 

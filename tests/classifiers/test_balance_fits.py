@@ -180,7 +180,7 @@ def test_what_a_head_cannot_do_is_one_sentence(head: str, views: int, balance: B
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"method": "dsse"}, "There is no balancer 'dsse'; there are none, sse"),
+        ({"method": "dsse"}, r"There is no balancer 'dsse' \(did you mean 'd_sse'\?\)"),
         ({"method": "d_sse", "params": {"p0": 0.1}}, "'d_sse' has no parameter 'p0'; it has p_c, a"),
         ({"params": {"p0": 0.1}}, "'none' has no parameter 'p0'; it has none"),
         ({"method": "sse", "params": {"p0": 1.5}}, "'p0' must be from 0 to 1, but is 1.5"),

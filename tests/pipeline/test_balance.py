@@ -112,7 +112,7 @@ def test_a_sweep_of_all_heads_takes_those_that_the_balancer_can_train(
 
 
 REFUSED = (
-    (("--balance", "dsse"), "There is no balancer 'dsse'; there are none, sse"),
+    (("--balance", "dsse"), "There is no balancer 'dsse' (did you mean 'd_sse'?)"),
     (("--balance", "d_sse", "--set", "alpha=1"), "The head 'concat' has no parameter 'alpha'"),
     (("--sampling", "more"), "There is no sampling 'more'"),
     (("--class-weight", "flood:2"), "has no class 'flood' to weigh; it has 0 informative, 1 not_informative"),
