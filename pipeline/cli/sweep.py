@@ -14,7 +14,7 @@ from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFl
 if TYPE_CHECKING:
     from classifiers import Balance
     from pipeline.protocols.choose import Protocol
-    from pipeline.runs.fit import Fitted
+    from pipeline.runs.run import Run
     from pipeline.runs.views import Source
 
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
@@ -71,7 +71,7 @@ def sweep(
         f"{len(chosen)} heads x {len(balances)} balances x {len(protocols)} tasks x {seeds.seeds} seeds on "
         f"{' + '.join(s.label for s in sources)}"
     )
-    done: list[Fitted] = []
+    done: list[Run] = []
     said: set[str] = set()
     failed = 0
     try:
@@ -95,10 +95,10 @@ def sweep(
                 done.append(found)
                 config = found.config
                 for sentence in found.warnings():
-                    if (told := f"{config['task']}: {sentence}") not in said:
+                    if (told := f"{config.task}: {sentence}") not in said:
                         said.add(told)
                         warn(told)
-                say(f"{config['task']}: {config['head']}, balance {config['balance']['label']}, done ({len(done)})")
+                say(f"{config.task}: {config.head}, balance {config.balance_label}, done ({len(done)})")
     except KeyboardInterrupt:
         warn(f"{len(done)} runs are whole and written; the same command goes on with the others")
         raise
@@ -115,14 +115,14 @@ def sweep(
         raise CrisisError(f"{failed} of the runs could not be trained; see the notes above.")
 
 
-def print_leaderboard(rows: list[dict[str, Any]], done: list[Fitted]) -> None:
+def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
     """One row per run, the best on dev of each task first: what is chosen is chosen on dev."""
     words = METRICS[rows[0]["metric"]]
-    by_folder = {str(run.run): run for run in done}
+    by_folder = {str(run.folder): run for run in done}
     others = [metric for metric in METRICS if metric != rows[0]["metric"]]
     shown = []
     for row in rows:
-        test = by_folder[row["run"]].evaluation["test"]
+        test = by_folder[row["run"]].summary["test"]
         shown.append(
             [
                 row["task"],

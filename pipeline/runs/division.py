@@ -1,4 +1,4 @@
-"""What a run is: its configuration, and a digest of the posts and vectors behind it, by which a run is known again."""
+"""How a protocol divides the loaded posts among fits, and what of that decides a result."""
 
 from __future__ import annotations
 
@@ -16,11 +16,54 @@ from classifiers.balance import Balance
 from classifiers.params import split_params, training_dict
 from classifiers.shared import FileRows
 from pipeline.datasets.posts import Posts
-from pipeline.protocols.choose import Protocol
+from pipeline.errors import CrisisError
+from pipeline.protocols.choose import Fold, Protocol
 from pipeline.runs.balance import discordant_rows
-from pipeline.runs.division import Member, members_of
+from pipeline.runs.config import RunConfig
+from pipeline.runs.run import counted
 from pipeline.runs.showing import Showing, Shown
 from pipeline.runs.views import Source, Views
+
+
+@dataclass(frozen=True)
+class Member:
+    """One fit: its seed and fold; `rows`, per part, those of its posts in the loaded arrays. `trained` are the rows
+    that it learns from, and `asked`, for dev and test, those that it is asked about, both as they are shown.
+    """
+
+    seed: int
+    fold: str
+    rows: Mapping[str, np.ndarray]
+    trained: np.ndarray
+    asked: Mapping[str, np.ndarray]
+
+
+def members_of(
+    protocol: Protocol, seeds: Sequence[int], place: np.ndarray, views: Views, visible: Shown
+) -> list[Member]:
+    """`place` int64 [posts] gives a post's row in the loaded arrays, -1 for one that is not loaded or not usable.
+
+    Raises `CrisisError` where no usable post is left in a part.
+    """
+    members = []
+    for seed in seeds:
+        for fold in protocol.folds(seed):
+            rows = _usable(fold, place, views)
+            asked = {part: visible.asked_rows(rows[part]) for part in ("dev", "test")}
+            members.append(Member(seed, fold.name, rows, visible.trained_rows(rows["train"], seed), asked))
+    return members
+
+
+def _usable(fold: Fold, place: np.ndarray, views: Views) -> dict[str, np.ndarray]:
+    """The fold's rows in the loaded arrays, without the posts that are left out."""
+    rows = {part: place[getattr(fold, part)] for part in ("train", "dev", "test")}
+    rows = {part: held[held >= 0] for part, held in rows.items()}
+    for part, held in rows.items():
+        if not len(held):
+            where = f" of the fold '{fold.name}'" if fold.name else ""
+            why = f" ({counted(views.left_out)})" if views.left_out else ""
+            raise CrisisError(f"No post with usable features is left in {part}{where}{why}.")
+    return rows
 
 
 @dataclass(frozen=True)
@@ -57,12 +100,12 @@ def divide(
 
 
 def asked_config(posts: Posts, protocol: Protocol) -> dict[str, Any]:
-    """What every run's configuration says of the posts, the task and the way of splitting."""
+    """What every configuration says of the posts, the task and the way of splitting."""
     return {
         "dataset": posts.name,
         "posts": len(posts),
         "task": protocol.task.name,
-        "classes": list(protocol.task.classes),
+        "classes": protocol.task.classes,
         "setting": protocol.setting,
         "split": protocol.split,
     }
@@ -79,8 +122,8 @@ def run_config(
     seeds: Sequence[int],
     params: Mapping[str, Any],
     showing: Showing,
-) -> dict[str, Any] | None:
-    """All that decides the result, as plain JSON values; None for parameters that the head refuses."""
+) -> RunConfig | None:
+    """All that decides the result; None for parameters that the head refuses."""
     try:
         own, training = split_params(classifiers.head_card(head), params)
     except classifiers.HeadError:
@@ -88,23 +131,22 @@ def run_config(
     protocol = division.protocol
     gone = views.reasons[(protocol.labels[wanted] >= 0) & ~views.usable]
     parameters = {**own, **training_dict(training)}
-    preset = parameters.pop("preset", "fast")
-    return {
+    return RunConfig(
         **asked_config(posts, protocol),
-        "head": head,
-        "preset": preset,
-        "parameters": parameters,
-        "balance": {"label": balance.label, **balance.as_dict()},
-        "views": {source.name: source.label for source in sources},
-        "fingerprints": dict(views.fingerprints),
-        "identity": division.identity,
-        "eval_setting": showing.eval_setting,
-        "mix_share": showing.mix_share,
-        "seeds": list(seeds),
-        "test_to_train": _test_to_train(division.members),
-        "left_out": dict(Counter(Status(int(code)).reason for code in gone)),
-        "notes": [*protocol.notes, *showing.notes(classifiers.head_card(head))],
-    }
+        head=head,
+        preset=parameters.pop("preset", "fast"),
+        parameters=parameters,
+        balance={"label": balance.label, **balance.as_dict()},
+        views={source.name: source.label for source in sources},
+        fingerprints=views.fingerprints,
+        identity=division.identity,
+        eval_setting=showing.eval_setting,
+        mix_share=showing.mix_share,
+        seeds=tuple(seeds),
+        test_to_train=_test_to_train(division.members),
+        left_out=Counter(Status(int(code)).reason for code in gone),
+        notes=(*protocol.notes, *showing.notes(classifiers.head_card(head))),
+    )
 
 
 def _test_to_train(members: Sequence[Member]) -> float:

@@ -17,43 +17,14 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.log import say
 from pipeline.protocols.choose import Protocol
-from pipeline.runs.config import Division, divide, run_config
-from pipeline.runs.division import Member, words
-from pipeline.runs.evaluation import Evaluation, Prediction, find_runs, fit_name, read_summary, write_run
+from pipeline.runs.config import RunConfig, called
+from pipeline.runs.division import Division, Member, divide, run_config
+from pipeline.runs.evaluation import Evaluation, Prediction
+from pipeline.runs.run import PARTS, Run, fit_name
 from pipeline.runs.showing import Showing, shown
 from pipeline.runs.views import Source, default_models, find_sources, load_views
 
-PARTS = ("dev", "test")
 ALL_SHOWN = Showing()
-
-
-@dataclass
-class Fitted:
-    """A finished run: its folder, its configuration and its evaluation per part ("dev", "test")."""
-
-    run: Path
-    config: dict[str, Any]
-    evaluation: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        keys = ("task", "setting", "split", "head", "preset", "views", "seeds", "left_out", "notes")
-        said = {
-            key: self.config[key]
-            for key in ("balance", "eval_setting", "mix_share")
-            if self.config.get(key) is not None
-        }
-        return {"run": str(self.run), **{key: self.config[key] for key in keys}, **said, **self.evaluation}
-
-    def warnings(self) -> list[str]:
-        """What a reader of the figures must know: posts left out, and what the protocol cannot promise."""
-        left_out = self.config["left_out"]
-        said = [f"{sum(left_out.values())} labelled posts are left out: {words(left_out)}"] if left_out else []
-        said += self.config["notes"]
-        test = self.evaluation["test"]
-        if test["macro_f1"]["mean"] <= test["majority_macro_f1"]:
-            called = _called(self.config["head"], self.config.get("balance", {"label": "none"})["label"])
-            said.append(f"on test {called} is no better than always answering the majority class (macro-F1)")
-        return said
 
 
 def choose_sources(
@@ -103,7 +74,7 @@ def fit_head(
     balance: Balance | None = None,
     workers: int | None = None,
     showing: Showing = ALL_SHOWN,
-) -> Fitted:
+) -> Run:
     """Train `head` once per seed and fold, evaluate on dev and test, and write the run folder.
 
     `params` are those of the head and its trainer, "preset" among them; `balance` is for the train posts. Posts whose
@@ -139,7 +110,7 @@ def fit_matrix(
     workers: int | None = None,
     keep: bool = False,
     showing: Showing = ALL_SHOWN,
-) -> Iterator[Fitted | classifiers.HeadError]:
+) -> Iterator[Run | classifiers.HeadError]:
     """Every head on every protocol with every balance, each as `fit_head`, with the views read once for all.
 
     Gives each run as soon as it is whole and written, so that Ctrl-C loses only what is under way; a head
@@ -163,9 +134,8 @@ def fit_matrix(
             continue
         config = run_config(posts, own, head, balance, sources, views, wanted, seeds, params or {}, showing)
         cell = _Cell(own, head, balance, config)
-        done = find_runs(runs, cell.config) if keep and cell.config else []
-        if done:
-            yield Fitted(done[-1].resolve(), *read_summary(done[-1]))
+        if keep and config is not None and (run := Run.find(runs, config)) is not None:
+            yield run
             continue
         for number, member in enumerate(own.members):
             jobs.append(_job(cell, member, params or {}))
@@ -188,7 +158,7 @@ class _Cell:
     division: Division
     head: str
     balance: Balance
-    config: dict[str, Any] | None
+    config: RunConfig | None
     outcomes: dict[int, Any] = field(default_factory=dict)
 
 
@@ -217,7 +187,7 @@ def _job(cell: _Cell, member: Member, params: Mapping[str, Any]) -> classifiers.
     )
 
 
-def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitted | classifiers.HeadError:
+def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Run | classifiers.HeadError:
     """The cell's run, evaluated and written; the first error of its fits when there is one."""
     protocol = cell.division.protocol
     labels = protocol.labels[wanted]
@@ -226,7 +196,7 @@ def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitt
     for number, member in enumerate(cell.division.members):
         outcome = cell.outcomes[number]
         if isinstance(outcome, classifiers.HeadError):
-            return classifiers.HeadError(f"{protocol.task.name}, {_called(cell.head, cell.balance.label)}: {outcome}")
+            return classifiers.HeadError(f"{protocol.task.name}, {called(cell.head, cell.balance.label)}: {outcome}")
         fitted.append((fit_name(member.seed, member.fold), outcome.fitted))
         majority = majority_label(labels[member.rows["train"]])
         for part, probabilities in zip(PARTS, outcome.answers, strict=True):
@@ -243,9 +213,4 @@ def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitt
             )
     assert cell.config is not None
     evaluation = Evaluation(posts, protocol, predictions)
-    folder = write_run(runs, cell.config, evaluation, fitted)
-    return Fitted(folder, cell.config, evaluation.summary())
-
-
-def _called(head: str, balance: str) -> str:
-    return f"the head '{head}'" + (f" with balance {balance}" if balance != "none" else "")
+    return Run.write(runs, cell.config, evaluation, fitted)

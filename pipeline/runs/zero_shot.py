@@ -16,11 +16,14 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.protocols.choose import Protocol
 from pipeline.runs.class_prompts import prompt_posts
-from pipeline.runs.config import asked_config
-from pipeline.runs.evaluation import Evaluation, Prediction, write_run
-from pipeline.runs.fit import PARTS, Fitted
+from pipeline.runs.config import RunConfig
+from pipeline.runs.division import asked_config
+from pipeline.runs.evaluation import Evaluation, Prediction
+from pipeline.runs.run import PARTS, Run
 from pipeline.runs.views import Source, find_sources, load_views
 
+# what only training decides
+UNSAID = frozenset({"identity", "eval_setting", "mix_share", "test_to_train"})
 MODALITIES = {"image": ("image",), "text": ("text",), "both": ("image", "text")}
 
 
@@ -33,7 +36,7 @@ def zero_shot_run(
     prompts: str,
     seeds: Sequence[int],
     runs: Path,
-) -> Fitted:
+) -> Run:
     """Answer the dev and test posts of each seed by the prompts of each class, and write the run folder.
 
     `modality` is "image", "text" or "both" (the mean of the two vectors). The seeds only draw splits: nothing
@@ -55,20 +58,19 @@ def zero_shot_run(
     place = np.full(len(posts), -1, dtype=np.int64)
     place[wanted[views.usable]] = np.arange(len(answers))
     predictions = _predictions(protocol, seeds, place, answers)
-    config = {
+    config = RunConfig(
         **asked_config(posts, protocol),
-        "head": "zero_shot",
-        "preset": "untrained",
-        "balance": {"label": "none"},
-        "parameters": {"modality": modality, "prompts": dict(zip(written.ids, written.texts, strict=True))},
-        "views": {one.modality: one.label for one in sources},
-        "fingerprints": {**views.fingerprints, "prompts": found.fingerprints["text"]},
-        "seeds": list(seeds),
-        "left_out": dict(views.left_out),
-        "notes": list(protocol.notes),
-    }
-    evaluation = Evaluation(posts, protocol, predictions)
-    return Fitted(write_run(runs, config, evaluation, []), config, evaluation.summary())
+        head="zero_shot",
+        preset="untrained",
+        parameters={"modality": modality, "prompts": dict(zip(written.ids, written.texts, strict=True))},
+        views={one.modality: one.label for one in sources},
+        fingerprints={**views.fingerprints, "prompts": found.fingerprints["text"]},
+        seeds=tuple(seeds),
+        left_out=views.left_out,
+        notes=protocol.notes,
+        unsaid=UNSAID,
+    )
+    return Run.write(runs, config, Evaluation(posts, protocol, predictions))
 
 
 def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
@@ -89,7 +91,8 @@ def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
 def _content(path: Path) -> dict[str, Any]:
     """What the file's fingerprint was computed from."""
     with FeatureFile.open(path) as file:
-        return file.provenance.get("content", {})
+        content: dict[str, Any] = file.provenance.get("content", {})
+        return content
 
 
 def _predictions(protocol: Protocol, seeds: Sequence[int], place: np.ndarray, answers: np.ndarray) -> list[Prediction]:

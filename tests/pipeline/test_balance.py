@@ -22,7 +22,7 @@ from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import choose_protocol
 from pipeline.runs import fit as stage
 from pipeline.runs.balance import class_weights, discordant_rows
-from pipeline.runs.config import divide
+from pipeline.runs.division import divide
 from pipeline.runs.fit import choose_sources, fit_head
 from pipeline.runs.showing import Showing, shown
 from pipeline.runs.views import find_sources, load_views
@@ -179,7 +179,7 @@ def test_the_view_that_disagrees_reaches_the_balancer(tmp_path: Path, monkeypatc
     found = fit_head(posts, protocol, "concat", sources, range(1), tmp_path / "runs", balance=balance, workers=1)
     (job,) = seen
     assert set(job.discordant["image"].tolist()) == set(range(0, 120, 10))
-    history = pandas.read_parquet(found.run / "history.parquet")
+    history = pandas.read_parquet(found.folder / "history.parquet")
     train = set(job.train_rows.tolist())
     assert history["swapped"][0] == pytest.approx(len(train & set(range(0, 120, 10))) / len(train))
 

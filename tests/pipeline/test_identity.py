@@ -14,7 +14,7 @@ from classifiers.shared import FileRows, Place
 from pipeline.datasets.posts import Posts
 from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import Protocol, choose_protocol
-from pipeline.runs.config import divide
+from pipeline.runs.division import divide
 from pipeline.runs.showing import Showing, shown
 from pipeline.runs.views import Source, Views, find_sources, load_views
 from tests.pipeline.support import Counting, classic_card, make_posts

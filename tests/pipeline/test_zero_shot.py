@@ -107,14 +107,14 @@ def test_stored_answers_are_those_of_the_model_itself(
     posts, folder = made
     protocol = choose_protocol(posts)
     result = zero_shot_run(posts, protocol, folder / "cache", "clip", modality, prompts, range(2), tmp_path)
-    frame = pandas.read_parquet(result.run / "predictions.parquet")
+    frame = pandas.read_parquet(result.folder / "predictions.parquet")
     held = frame[frame.seed == 1]
     rows = [posts.row_of[post] for post in held.post_id]
     np.testing.assert_allclose(held[["p(a)", "p(b)"]], by_hand(clip, posts, rows, modality), atol=2e-4)
     assert set(held.split) == {"dev", "test"}
     fold = protocol.folds(1)[0]
     assert sorted(rows) == sorted([*fold.dev, *fold.test])
-    config = json.loads((result.run / "config.json").read_text())
+    config = json.loads((result.folder / "config.json").read_text())
     assert config["head"] == "zero_shot"
     assert config["parameters"]["prompts"]["a/2"] == "a red photo"
     assert len(config["fingerprints"]["prompts"]) == 64
@@ -157,7 +157,7 @@ def test_prompts_of_other_weights_are_not_used(
     with pytest.raises(UsageError, match="no prompts of 'prompts-letters'"):
         zero_shot_run(posts, protocol, cache, "clip", "image", prompts, range(1), tmp_path)
     encode_prompts(one, cache, prompts)
-    assert zero_shot_run(posts, protocol, cache, "clip", "image", prompts, range(1), tmp_path).run.is_dir()
+    assert zero_shot_run(posts, protocol, cache, "clip", "image", prompts, range(1), tmp_path).folder.is_dir()
 
 
 def test_prompts_that_changed_since_are_refused(made: tuple[Posts, Path], clip: Path, tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_posts_without_features_are_left_out(
     protocol = choose_protocol(broken, split="event")
     result = zero_shot_run(broken, protocol, cache, "clip", "image", prompts, range(1), tmp_path)
     gone = sum(image == posts.images[0] for image in posts.images)
-    assert result.config["left_out"] == {"image undecodable": gone}
-    assert result.evaluation["test"]["rows"] == 60 - gone
+    assert result.config.left_out == {"image undecodable": gone}
+    assert result.summary["test"]["rows"] == 60 - gone
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"a": []}', '{"a": "one"}', '{"a": [" "]}', "{"])
