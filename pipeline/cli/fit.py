@@ -37,6 +37,8 @@ def fit_head(
     from classifiers.params import split_params
     from pipeline.log import say, set_quiet, warn
     from pipeline.runs import fit as stage
+    from pipeline.runs.material import load_material
+    from pipeline.runs.spec import HeadSpec
 
     set_quiet(quiet)
     given = o.parameters(preset, settings)
@@ -46,18 +48,9 @@ def fit_head(
     balance, params = balancing.choose(given, chosen.task)
     say(f"Task: {chosen.task.name} ({len(chosen.task.classes)} classes); split: {chosen.split}")
     sources = views.choose(posts, cache, head)
-    result = stage.fit_head(
-        posts,
-        chosen,
-        head,
-        sources,
-        seeds.numbers(),
-        output,
-        params=params,
-        balance=balance,
-        workers=workers,
-        showing=views.showing(),
-    )
+    material = load_material(posts, [chosen], sources, views.visibility())
+    spec = HeadSpec(head, params, balance)
+    result = stage.fit_head(material, chosen, spec, seeds.numbers(), output, workers=workers)
     for sentence in result.warnings():
         warn(sentence)
     if json:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from classifiers import Balance
     from pipeline.protocols.choose import Protocol
     from pipeline.runs.run import Run
-    from pipeline.runs.views import Source
+    from pipeline.runs.sources import Source
 
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
 OVERWRITE = ("only-missing", "always")
@@ -54,6 +54,8 @@ def sweep(
     from pipeline.log import say, set_quiet, warn
     from pipeline.runs import fit as stage
     from pipeline.runs.leaderboard import leaderboard, write_leaderboard
+    from pipeline.runs.material import load_material
+    from pipeline.runs.spec import HeadSpec
 
     set_quiet(quiet)
     if overwrite not in OVERWRITE:
@@ -71,23 +73,19 @@ def sweep(
         f"{len(chosen)} heads x {len(balances)} balances x {len(protocols)} tasks x {seeds.seeds} seeds on "
         f"{' + '.join(s.label for s in sources)}"
     )
+    specs = [
+        HeadSpec(head, params, balance)
+        for head in chosen
+        for balance in balances
+        if len(balances) == 1 or stage.can_balance(head, balance, len(sources))
+    ]
     done: list[Run] = []
     said: set[str] = set()
     failed = 0
     try:
-        for found in stage.fit_matrix(
-            posts,
-            protocols,
-            chosen,
-            sources,
-            seeds.numbers(),
-            output,
-            params=params,
-            balances=balances,
-            workers=workers,
-            keep=overwrite == "only-missing",
-            showing=views.showing(),
-        ):
+        material = load_material(posts, protocols, sources, views.visibility())
+        keep = overwrite == "only-missing"
+        for found in stage.fit_matrix(material, protocols, specs, seeds.numbers(), output, workers=workers, keep=keep):
             if isinstance(found, HeadError):
                 failed += 1
                 warn(str(found))
@@ -186,7 +184,7 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
     from classifiers import HEADS, HeadError
     from classifiers.params import split_params
     from pipeline.log import say
-    from pipeline.runs.fit import takes
+    from pipeline.runs.fit import can_balance
 
     chosen = []
     for card in HEADS.values():
@@ -198,7 +196,7 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
         except HeadError as error:
             say(str(error))
             continue
-        if not any(takes(card.name, balance, len(sources)) for balance in balances):
+        if not any(can_balance(card.name, balance, len(sources)) for balance in balances):
             continue
         chosen.append(card.name)
     return chosen

@@ -22,7 +22,7 @@ from pipeline.errors import DataError, UsageError
 from pipeline.runs.config import RunConfig
 from pipeline.runs.fuse import matched_predictions
 from pipeline.runs.run import Run, fit_name
-from pipeline.runs.settings import setting
+from pipeline.runs.visibility import eval_setting
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def analyse_run(run: Run, cache: Path, alone: Sequence[Run] = (), neighbours: in
     test = run.predictions[run.predictions["split"] == "test"]
     if len(config.views) < 2:
         raise UsageError(f"{name} has one view, {next(iter(config.views))}: there is no fusion to look into.")
-    if config.eval_setting and len(asked := setting(config.eval_setting).test) < 2:
+    if config.eval_setting and len(asked := eval_setting(config.eval_setting).test) < 2:
         raise UsageError(
             f"{name} was asked with one view, {asked[0]} (--eval-setting {config.eval_setting}): there is no "
             "fusion to look into."

@@ -19,10 +19,10 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.choose import choose_protocol
 from pipeline.runs.analyse import analyse_run
-from pipeline.runs.fit import choose_sources, fit_head
 from pipeline.runs.run import Run
+from pipeline.runs.sources import choose_sources
 from pipeline.runs.views import load_views
-from tests.pipeline.support import noisy_and_cached
+from tests.pipeline.support import fit_run, noisy_and_cached
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def run(made: tuple[Posts, Path], head: str, *modalities: str, **flags: object) 
     sources = choose_sources(posts, folder / "cache", head, model=None, **given)
     params = {"max_epochs": 3, "lr": 0.01} if head not in ("prototype", "logistic") else {}
     protocol = choose_protocol(posts, **flags)
-    return fit_head(posts, protocol, head, sources, range(2), folder / "runs", params=params).folder
+    return fit_run(posts, protocol, head, sources, range(2), folder / "runs", params=params).folder
 
 
 @pytest.fixture(scope="module")

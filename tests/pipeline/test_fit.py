@@ -18,9 +18,9 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs.fit import choose_sources, fit_head
 from pipeline.runs.run import Run
-from tests.pipeline.support import Counting, classic_card, make_posts
+from pipeline.runs.sources import choose_sources
+from tests.pipeline.support import Counting, classic_card, fit_run, make_posts
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def posts(tmp_path: Path) -> Posts:
 
 def fit(posts: Posts, tmp_path: Path, head: str = "logistic", seeds: int = 2, **flags: object) -> Run:
     sources = choose_sources(posts, tmp_path / "cache", head, model=None, image="classic", text="classic")
-    return fit_head(posts, choose_protocol(posts, **flags), head, sources, range(seeds), tmp_path / "runs")
+    return fit_run(posts, choose_protocol(posts, **flags), head, sources, range(seeds), tmp_path / "runs")
 
 
 @pytest.mark.parametrize("split", ["group", "event"])
@@ -115,7 +115,7 @@ def test_bad_rows_are_left_out_and_counted(posts: Posts, tmp_path: Path) -> None
     assert result.config.left_out == {"image undecodable": gone}
     assert result.summary["test"]["rows"] == 240 - gone
     sources = choose_sources(posts, tmp_path / "cache", "logistic", model=None, image=None, text="classic")
-    text_only = fit_head(posts, choose_protocol(posts, split="event"), "logistic", sources, range(1), tmp_path / "runs")
+    text_only = fit_run(posts, choose_protocol(posts, split="event"), "logistic", sources, range(1), tmp_path / "runs")
     assert text_only.summary["test"]["rows"] == 240
 
 
@@ -179,14 +179,14 @@ def test_named_view_is_used_and_a_wrong_one_lists_those_there_are(posts: Posts, 
     cache = tmp_path / "cache"
     sources = choose_sources(posts, cache, "logistic", model=None, image="classic:image/no", text=None)
     with pytest.raises(UsageError, match="has no image view 'image/no'; it has image/statistics"):
-        fit_head(posts, choose_protocol(posts), "logistic", sources, range(1), tmp_path / "runs")
+        fit_run(posts, choose_protocol(posts), "logistic", sources, range(1), tmp_path / "runs")
 
 
 def test_a_star_stands_for_all_pooled_views_that_it_matches(posts: Posts, tmp_path: Path) -> None:
     cache, runs = tmp_path / "cache", tmp_path / "runs"
     sources = choose_sources(posts, cache, "concat", model=None, image="classic:image/*", text="classic")
     assert [source.name for source in sources] == ["image/statistics", "text"]
-    result = fit_head(posts, choose_protocol(posts), "concat", sources, range(1), runs)
+    result = fit_run(posts, choose_protocol(posts), "concat", sources, range(1), runs)
     assert set(result.config.views) == set(result.config.fingerprints) == {"image/statistics", "text"}
     with pytest.raises(UsageError, match=r"no pooled text view 'text/layer-\*'; it has image/statistics"):
         choose_sources(posts, cache, "concat", model=None, image=None, text="classic:text/layer-*")

@@ -16,10 +16,10 @@ from pipeline.__main__ import main
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs.fit import choose_sources, fit_head
 from pipeline.runs.fuse import fuse_runs, fuse_seeds
 from pipeline.runs.run import Run
-from tests.pipeline.support import noisy_and_cached
+from pipeline.runs.sources import choose_sources
+from tests.pipeline.support import fit_run, noisy_and_cached
 
 KEYS = ["seed", "fold", "split", "post_id"]
 ANSWERS = ["p(a)", "p(b)"]
@@ -35,7 +35,7 @@ def run(made: tuple[Posts, Path], modality: str, seeds: int = 2, **flags: object
     chosen = {"image": None, "text": None, modality: "classic"}
     head = {"text": "prototype", "image": "logistic"}[modality]
     sources = choose_sources(posts, folder / "cache", head, model=None, **chosen)
-    return fit_head(posts, choose_protocol(posts, **flags), head, sources, range(seeds), folder / "runs").folder
+    return fit_run(posts, choose_protocol(posts, **flags), head, sources, range(seeds), folder / "runs").folder
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_ensembles_of_seeds_are_means_over_every_few_seeds(made: tuple[Posts, Pa
     sources = choose_sources(posts, folder / "cache", "mlp", model=None, image="classic", text=None)
     protocol = choose_protocol(posts, split="group", split_seed=0)
     given = {"max_epochs": 2, "width": 8}
-    single = fit_head(posts, protocol, "mlp", sources, range(6), tmp_path, params=given).folder
+    single = fit_run(posts, protocol, "mlp", sources, range(6), tmp_path, params=given).folder
     result = fuse_seeds(Run.open(single), 3, tmp_path)
     assert (result.config.head, result.config.seeds) == ("mlp_ensemble", (0, 3))
     members, fused = read(single)[ANSWERS], read(result.folder)

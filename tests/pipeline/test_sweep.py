@@ -24,13 +24,13 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs import fit as stage
+from pipeline.runs import material
 from pipeline.runs.config import RunConfig
-from pipeline.runs.fit import choose_sources, fit_head, fit_matrix
 from pipeline.runs.leaderboard import leaderboard, write_leaderboard
 from pipeline.runs.run import Run as Written
+from pipeline.runs.sources import choose_sources
 from tests.pipeline.conftest import Run
-from tests.pipeline.support import Counting, classic_card, make_posts
+from tests.pipeline.support import Counting, classic_card, fit_run, fit_runs, make_posts
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def test_a_matrix_gives_each_run_as_alone_and_reads_once(
 ) -> None:
     sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
     protocol, runs, reads = choose_protocol(posts), tmp_path / "runs", []
-    load = stage.load_views
-    monkeypatch.setattr(stage, "load_views", lambda *given: reads.append(1) or load(*given))
+    load = material.load_views
+    monkeypatch.setattr(material, "load_views", lambda *given: reads.append(1) or load(*given))
     params = {"preset": "paper", "max_epochs": 2.0}
-    found = list(fit_matrix(posts, [protocol], ["mlp", "guided_ca"], sources, range(2), runs, params=params))
+    found = list(fit_runs(posts, [protocol], ["mlp", "guided_ca"], sources, range(2), runs, params=params))
     assert len(reads) == 1
     for run in found:
         assert isinstance(run, Written)
-        alone = fit_head(posts, protocol, run.config.head, sources, range(2), tmp_path / "alone", params=params)
+        alone = fit_run(posts, protocol, run.config.head, sources, range(2), tmp_path / "alone", params=params)
         assert (alone.config, alone.summary) == (run.config, run.summary)
         frames = [pandas.read_parquet(one.folder / "predictions.parquet") for one in (alone, run)]
         pandas.testing.assert_frame_equal(*frames)
@@ -65,14 +65,14 @@ def test_folds_are_drawn_once_for_all_heads_of_a_protocol(posts: Posts, tmp_path
     protocol, drawn = choose_protocol(posts), []
     counted = replace(protocol, folds=lambda seed: drawn.append(seed) or protocol.folds(seed))
     given = ([counted], ["prototype", "logistic"], sources, range(2), tmp_path / "runs")
-    assert len(list(fit_matrix(posts, *given, balances=[Balance(), Balance(sampling="over")], workers=1))) == 4
+    assert len(list(fit_runs(posts, *given, balances=[Balance(), Balance(sampling="over")], workers=1))) == 4
     assert drawn == [0, 1]
 
 
 def test_a_head_that_cannot_be_trained_leaves_the_others_be(posts: Posts, tmp_path: Path) -> None:
     sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
     given = ([choose_protocol(posts)], ["mlp", "logistic"], sources, range(1), tmp_path / "runs")
-    found = list(fit_matrix(posts, *given, params={"lr": 1e30}))
+    found = list(fit_runs(posts, *given, params={"lr": 1e30}))
     # the rate is no parameter of logistic, and mlp diverges with it: both fail, each by its own sentence
     assert all(isinstance(error, HeadError) for error in found)
     assert "diverged" in str(found[0])
@@ -95,7 +95,7 @@ def swept(posts: Posts, tmp_path: Path, heads: list[str], keep: bool = True, see
     given = ([choose_protocol(posts)], heads, sources, range(seeds), tmp_path / "runs")
     return [
         run
-        for run in fit_matrix(posts, *given, params={"preset": "fast"}, workers=1, keep=keep)
+        for run in fit_runs(posts, *given, params={"preset": "fast"}, workers=1, keep=keep)
         if isinstance(run, Written)
     ]
 
@@ -115,9 +115,7 @@ def test_a_run_that_is_there_is_kept_and_one_of_another_configuration_is_trained
         path.stem for path in (tmp_path / "cache" / "small").glob("classic@*.h5") if path.stem not in str(first)
     )
     sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image=half, text=half)
-    (other,) = fit_matrix(
-        posts, [choose_protocol(posts)], ["prototype"], sources, range(2), tmp_path / "runs", keep=True
-    )
+    (other,) = fit_runs(posts, [choose_protocol(posts)], ["prototype"], sources, range(2), tmp_path / "runs", keep=True)
     assert isinstance(other, Written)
     assert other.config.fingerprints != first.config.fingerprints
 
@@ -126,7 +124,7 @@ def one_run(posts: Posts, tmp_path: Path, **flags: str) -> Written:
     """The run of one head over the texts, from the folder where it is there already."""
     sources = choose_sources(posts, tmp_path / "cache", "logistic", model=None, image=None, text="classic")
     protocol = choose_protocol(posts, **flags)
-    (found,) = fit_matrix(posts, [protocol], ["prototype"], sources, range(2), tmp_path / "runs", workers=1, keep=True)
+    (found,) = fit_runs(posts, [protocol], ["prototype"], sources, range(2), tmp_path / "runs", workers=1, keep=True)
     assert isinstance(found, Written)
     return found
 
@@ -212,7 +210,7 @@ def test_p_over_seeds_is_corrected_where_each_seed_draws_its_test_posts(
     sources = choose_sources(noisy, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
     protocol = choose_protocol(noisy, split="group", split_seed=fixed)
     given = ([protocol], ["mlp", "concat"], sources, range(3), tmp_path / "runs")
-    runs = [run for run in fit_matrix(noisy, *given, workers=1) if isinstance(run, Written)]
+    runs = [run for run in fit_runs(noisy, *given, workers=1) if isinstance(run, Written)]
     row = leaderboard(runs, "accuracy")[1]
     gaps = np.subtract(*(run.summary["test"]["accuracy"]["values"] for run in runs))
     folds = [protocol.folds(seed)[0] for seed in range(3)]
