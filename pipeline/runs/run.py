@@ -179,7 +179,7 @@ class Run:
         data = read_file(self.folder, name, self._sums)
         try:
             return pandas.read_parquet(io.BytesIO(data))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
             raise DataError(f"{self.folder} holds no whole run ({name}: {type(error).__name__}).") from error
 
     def _head(self, name: str) -> FittedHead:
