@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.worklist import CHANGED, input_states
 from pipeline.inputs.inputs import inputs_of
 from pipeline.inputs.texts import text_source
+from pipeline.runs.origins import Origin
 from pipeline.runs.sources import Source
 
 USABLE = (Status.OK, Status.BLANK)
@@ -26,7 +26,7 @@ USABLE = (Status.OK, Status.BLANK)
 @dataclass(frozen=True)
 class Views:
     """`arrays[name]` [n, D] and `usable` bool [n], aligned with the posts asked for; `left_out` counts the posts
-    that are not usable, per reason; `fingerprints` has the full fingerprint per name. A token view [n, T, D] stays
+    that are not usable, per reason; `origins` says per name which encoder made the view. A token view [n, T, D] stays
     in its file and is `FileRows` here, which heads read by rows.
     """
 
@@ -34,7 +34,12 @@ class Views:
     usable: np.ndarray
     left_out: Mapping[str, int]
     reasons: np.ndarray
-    fingerprints: Mapping[str, str]
+    origins: Mapping[str, Origin]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The full fingerprint of each view's encoder."""
+        return {name: origin.fingerprint for name, origin in self.origins.items()}
 
 
 def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> Views:
@@ -46,7 +51,7 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
     photo changed since; photos that are no longer there are not missed.
     """
     arrays: dict[str, np.ndarray] = {}
-    fingerprints: dict[str, str] = {}
+    origins: dict[str, Origin] = {}
     usable = np.ones(len(wanted), dtype=bool)
     reasons = np.zeros(len(wanted), dtype=np.uint8)
     fresh: set[tuple[Path, str]] = set()
@@ -62,9 +67,9 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
             reasons[usable & ~good] = status[usable & ~good]
             usable &= good
             arrays[source.name] = _read(file, source, rows)
-            fingerprints[source.name] = file.fingerprint
+            origins[source.name] = Origin.of(source, file)
     left_out = Counter(Status(int(code)).reason for code in reasons[~usable])
-    return Views(arrays, usable, dict(left_out), reasons, fingerprints)
+    return Views(arrays, usable, dict(left_out), reasons, origins)
 
 
 def _read(file: FeatureFile, source: Source, rows: np.ndarray) -> np.ndarray:
@@ -93,8 +98,7 @@ def _check_view(file: FeatureFile, source: Source) -> None:
 
 
 def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarray, wanted: np.ndarray) -> None:
-    flags = shlex.join(file.provenance.get("flags", ["--model", source.model]))
-    command = f"crisis extract {flags} {posts.flags} --cache {source.path.parent.parent}"
+    command = Origin.of(source, file).command(posts, source.path.parent.parent)
     absent = int((rows < 0).sum())
     if absent:
         raise CrisisError(
