@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from features.card import digest_of
+from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
+from pipeline.protocols.choose import Protocol
 
 
 def called(head: str, balance: str) -> str:
@@ -109,6 +111,18 @@ class RunConfig:
     def called(self) -> str:
         """The head and its balance in a sentence."""
         return called(self.head, self.balance_label)
+
+
+def asked_config(posts: Posts, protocol: Protocol) -> dict[str, Any]:
+    """What every configuration says of the posts, the task and the way of splitting."""
+    return {
+        "dataset": posts.name,
+        "posts": len(posts),
+        "task": protocol.task.name,
+        "classes": protocol.task.classes,
+        "setting": protocol.setting,
+        "split": protocol.split,
+    }
 
 
 _NONE = type(None)

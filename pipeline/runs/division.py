@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import xxhash
@@ -15,11 +14,10 @@ from cache import FeatureFile, Status
 from classifiers import HeadError, head_card
 from classifiers.params import split_params, training_dict
 from classifiers.shared import FileRows
-from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
 from pipeline.protocols.choose import Fold, Protocol
 from pipeline.runs.balance import discordant_rows
-from pipeline.runs.config import RunConfig
+from pipeline.runs.config import RunConfig, asked_config
 from pipeline.runs.material import Material
 from pipeline.runs.run import PARTS, counted, fit_name
 from pipeline.runs.spec import HeadSpec
@@ -126,18 +124,6 @@ def divide(material: Material, protocol: Protocol, seeds: Sequence[int]) -> Divi
             fits.append(Fit(seed, fold.name, rows, material.visible.trained_rows(rows["train"], seed), asked))
     sides = discordant_rows(material.posts, protocol, material.places)
     return Division(material, protocol, tuple(seeds), fits, sides)
-
-
-def asked_config(posts: Posts, protocol: Protocol) -> dict[str, Any]:
-    """What every configuration says of the posts, the task and the way of splitting."""
-    return {
-        "dataset": posts.name,
-        "posts": len(posts),
-        "task": protocol.task.name,
-        "classes": protocol.task.classes,
-        "setting": protocol.setting,
-        "split": protocol.split,
-    }
 
 
 def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:

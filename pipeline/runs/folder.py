@@ -65,9 +65,7 @@ def read_file(folder: Path, name: str, sums: Mapping[str, str] | None) -> bytes:
     """
     data = _read(folder, name)
     if sums is not None and hashlib.sha256(data).hexdigest() != sums.get(name):
-        raise DataError(
-            f"{folder} holds no whole run ({name} is not what was written; its SHA-256 in {SUMS} is another)."
-        )
+        raise not_whole(folder, f"{name} is not what was written; its SHA-256 in {SUMS} is another")
     return data
 
 
@@ -82,9 +80,14 @@ def read_sums(folder: Path) -> dict[str, str] | None:
     for line in _read(folder, SUMS).decode("utf-8", "replace").splitlines():
         digest, _, name = line.partition("  ")
         if not (name and re.fullmatch("[0-9a-f]{64}", digest)):
-            raise DataError(f"{folder} holds no whole run ({SUMS} is damaged).")
+            raise not_whole(folder, f"{SUMS} is damaged")
         sums[name] = digest
     return sums
+
+
+def not_whole(folder: Path, why: str) -> DataError:
+    """The error to raise where `folder` is not a run, or lacks something of one."""
+    return DataError(f"{folder} holds no whole run ({why}).")
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -93,11 +96,11 @@ def _read(folder: Path, name: str) -> bytes:
         descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DataError(f"{folder} holds no whole run ({name} is not a regular file).")
+                raise not_whole(folder, f"{name} is not a regular file")
             return stream.read()
     except OSError as error:
         why = "is a link" if error.errno == errno.ELOOP else type(error).__name__
-        raise DataError(f"{folder} holds no whole run ({name}: {why}).") from error
+        raise not_whole(folder, f"{name}: {why}") from error
 
 
 def _claim(runs: Path, name: str) -> tuple[Path, int]:

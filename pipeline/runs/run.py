@@ -18,7 +18,7 @@ from pipeline.errors import DataError
 from pipeline.log import warn
 from pipeline.runs.config import RunConfig
 from pipeline.runs.evaluation import METRICS, Evaluation
-from pipeline.runs.folder import new_folder, plain_name, read_file, read_sums
+from pipeline.runs.folder import new_folder, not_whole, plain_name, read_file, read_sums
 
 if TYPE_CHECKING:
     import pandas
@@ -46,19 +46,20 @@ class Run:
     def open(cls, folder: Path) -> Run:
         """The run in `folder`. Raises `DataError` where there is none, or not a whole one."""
         sums = read_sums(folder)
+        said = _json(folder, _CONFIG, sums)
         try:
-            config = RunConfig.from_json(_json(folder, _CONFIG, sums))
-            summary = _json(folder, _METRICS, sums)["summary"]
+            config = RunConfig.from_json(said)
+        except DataError as error:
+            raise not_whole(folder, f"{_CONFIG}: {str(error).rstrip('.')}") from error
+        metrics = _json(folder, _METRICS, sums)
+        try:
+            summary = metrics["summary"]
             for part in PARTS:
                 float(summary[part]["majority_macro_f1"])
                 for metric in METRICS:
                     float(summary[part][metric]["mean"])
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{folder} holds no whole run ({_METRICS} is damaged).") from error
-        except DataError as error:
-            if str(folder) in str(error):
-                raise
-            raise DataError(f"{folder} holds no whole run: {error}") from error
+            raise not_whole(folder, f"{_METRICS} is damaged") from error
         return cls(folder.resolve(), config, summary)
 
     @classmethod
@@ -125,7 +126,7 @@ class Run:
         frame = self._frame(_PREDICTIONS)
         absent = {*COLUMNS, *self.config.probability_columns} - set(frame.columns)
         if absent:
-            raise DataError(f"{self.folder} holds no whole run ({_PREDICTIONS} has no column {min(absent)}).")
+            raise not_whole(self.folder, f"{_PREDICTIONS} has no column {min(absent)}")
         return frame
 
     @cached_property
@@ -180,7 +181,7 @@ class Run:
         try:
             return pandas.read_parquet(io.BytesIO(data))
         except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-            raise DataError(f"{self.folder} holds no whole run ({name}: {type(error).__name__}).") from error
+            raise not_whole(self.folder, f"{name}: {type(error).__name__}") from error
 
     def _head(self, name: str) -> FittedHead:
         saved = head_folder(self.folder, name)
@@ -215,7 +216,7 @@ def _json(folder: Path, name: str, sums: Mapping[str, str] | None) -> Any:
     try:
         return json.loads(read_file(folder, name, sums))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{folder} holds no whole run ({name}: {type(error).__name__}).") from error
+        raise not_whole(folder, f"{name}: {type(error).__name__}") from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

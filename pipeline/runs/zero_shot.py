@@ -1,4 +1,4 @@
-"""CLIP zero-shot over cached features: no head is trained, the classes are prompts (H10; 000, section 4.2)."""
+"""CLIP zero-shot over cached features: no head is trained, the classes are prompts (Teng 2025, section 4.2)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.protocols.choose import Protocol
 from pipeline.runs.class_prompts import prompt_posts
-from pipeline.runs.config import RunConfig
-from pipeline.runs.division import asked_config
+from pipeline.runs.config import RunConfig, asked_config
 from pipeline.runs.evaluation import Evaluation, Prediction
 from pipeline.runs.material import load_material
 from pipeline.runs.run import PARTS, Run
