@@ -1,4 +1,4 @@
-"""Table 4.1's settings and mix training: which views are shown to whom."""
+"""Table 4.1's settings of evaluation and mix training: which views are visible to whom."""
 
 from __future__ import annotations
 
