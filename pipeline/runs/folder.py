@@ -13,8 +13,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from cache import files
@@ -32,13 +32,12 @@ def plain_name(*parts: str) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part)[:LONGEST] for part in parts)
 
 
-@contextmanager
-def new_folder(runs: Path, name: str) -> Iterator[tuple[Path, list[Path]]]:
-    """A hidden folder in `runs` to fill; when the block ends well it is made durable and gets the name `name`, or the
-    next free one after it (`name`+, `name`++, ...), which is then in the list that is given beside it.
+def write_folder(runs: Path, name: str, fill: Callable[[Path], None]) -> Path:
+    """Have `fill` write files into a hidden folder of `runs`, make them durable, and give the folder the name `name`, or
+    the next free one after it (`name`+, `name`++, ...), which is returned.
 
-    Hidden folders of writers that were killed are cleared away first. Raises OSError as the system does; nothing but
-    what was there before is seen in `runs` then.
+    Hidden folders of writers that were killed are cleared away first. Raises `UsageError` where `runs` is a file, and
+    what `fill` and the system raise; nothing is left of the new folder then.
     """
     if runs.exists() and not runs.is_dir():
         raise UsageError(f"{runs} is not a folder; choose another --output for the runs.")
@@ -47,15 +46,15 @@ def new_folder(runs: Path, name: str) -> Iterator[tuple[Path, list[Path]]]:
         if _LEFTOVER.fullmatch(leftover.name):
             _clear(leftover)
     building, held = _claim(runs, name)
-    published: list[Path] = []
     try:
-        yield building, published
+        fill(building)
         _make_durable(building)
-        published.append(_publish(building, runs, name))
+        return _publish(building, runs, name)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
     finally:
         os.close(held)
-        if not published:
-            shutil.rmtree(building, ignore_errors=True)
 
 
 def read_file(folder: Path, name: str, sums: Mapping[str, str] | None) -> bytes:

@@ -18,7 +18,7 @@ from pipeline.errors import DataError
 from pipeline.log import warn
 from pipeline.runs.config import RunConfig
 from pipeline.runs.evaluation import METRICS, Evaluation
-from pipeline.runs.folder import new_folder, not_whole, plain_name, read_file, read_sums
+from pipeline.runs.folder import not_whole, plain_name, read_file, read_sums, write_folder
 
 if TYPE_CHECKING:
     import pandas
@@ -91,15 +91,17 @@ class Run:
         """
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{plain_name(config.task, config.head)}-{config.digest[:8]}"
         summary = evaluation.summary()
-        with new_folder(runs, name) as (building, published):
-            _write_json(building / _CONFIG, config.to_json())
-            _write_json(building / _METRICS, {"summary": summary, **evaluation.details()})
-            evaluation.frame().to_parquet(building / _PREDICTIONS, index=False)
-            _history(fitted).to_parquet(building / _HISTORY, index=False)
+
+        def fill(folder: Path) -> None:
+            _write_json(folder / _CONFIG, config.to_json())
+            _write_json(folder / _METRICS, {"summary": summary, **evaluation.details()})
+            evaluation.frame().to_parquet(folder / _PREDICTIONS, index=False)
+            _history(fitted).to_parquet(folder / _HISTORY, index=False)
             for label, head in fitted:
                 if head.savable:
-                    replace(head, class_names=config.classes).save(head_folder(building, label))
-        return cls(published[0].resolve(), config, summary)
+                    replace(head, class_names=config.classes).save(head_folder(folder, label))
+
+        return cls(write_folder(runs, name, fill).resolve(), config, summary)
 
     def dev(self, metric: str) -> Mapping[str, Any]:
         """Mean, sd and values over seeds of "accuracy", "macro_f1" or "weighted_f1" on dev."""
