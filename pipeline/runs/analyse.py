@@ -49,7 +49,8 @@ def analyse_run(run: Run, cache: Path, alone: Sequence[Run] = (), neighbours: in
     it was trained on are not there any more.
     """
     config, name = run.config, run.folder.name
-    test = run.predictions[run.predictions["split"] == "test"]
+    predictions = run.predictions
+    test = predictions[predictions["split"] == "test"]
     if len(config.views) < 2:
         raise UsageError(f"{name} has one view, {next(iter(config.views))}: there is no fusion to look into.")
     if config.eval_setting and len(asked := eval_setting(config.eval_setting).test) < 2:

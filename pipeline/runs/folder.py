@@ -33,8 +33,8 @@ def plain_name(*parts: str) -> str:
 
 
 def write_folder(runs: Path, name: str, fill: Callable[[Path], None]) -> Path:
-    """Have `fill` write files into a hidden folder of `runs`, make them durable, and give the folder the name `name`, or
-    the next free one after it (`name`+, `name`++, ...), which is returned.
+    """Have `fill` write files into a hidden folder of `runs`, make them durable, and give the folder its name: `name`,
+    or the next one after it that is free (`name`+, `name`++, ...). Returns the folder.
 
     Hidden folders of writers that were killed are cleared away first. Raises `UsageError` where `runs` is a file, and
     what `fill` and the system raise; nothing is left of the new folder then.

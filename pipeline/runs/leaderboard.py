@@ -95,7 +95,7 @@ def write_leaderboard(runs: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 def _answers(run: Run, numbers: dict[str, int]) -> Answers:
     """What the run said on test; `numbers` gives posts the same number in all runs."""
-    frame = run.predictions
+    frame = run.read_predictions(["post_id", "seed", "split", "label", "predicted"])
     frame = frame[frame["split"] == "test"]
     index = {name: number for number, name in enumerate(run.config.classes)}
     return Answers(

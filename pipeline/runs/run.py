@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pandas
 
 PARTS = ("dev", "test")
-COLUMNS = ("post_id", "seed", "fold", "split", "label", "predicted", "majority", "event", "concordant")
+ANSWERS = ("post_id", "seed", "fold", "split", "label", "predicted")
+ABOUT_POSTS = ("majority", "event", "concordant")
 
 _CONFIG, _METRICS, _PREDICTIONS, _HISTORY = "config.json", "metrics.json", "predictions.parquet", "history.parquet"
 
@@ -119,19 +120,23 @@ class Run:
         metrics = _json(self.folder, _METRICS, self._sums)
         return {part: metrics[part] for part in PARTS}
 
-    @cached_property
+    @property
     def predictions(self) -> pandas.DataFrame:
-        """One row per post and fit: `COLUMNS`, and the probability of each class as "p(class)", float32.
+        """One row per post and fit: `ANSWERS`, each class's probability as "p(class)", float32, and `ABOUT_POSTS`.
 
-        Raises `DataError` where the file is damaged.
+        Read at each access, so that many runs do not fill the memory. Raises `DataError` where the file is damaged.
         """
-        frame = self._frame(_PREDICTIONS)
-        absent = {*COLUMNS, *self.config.probability_columns} - set(frame.columns)
+        return self.read_predictions([*ANSWERS, *self.config.probability_columns, *ABOUT_POSTS])
+
+    def read_predictions(self, columns: Sequence[str]) -> pandas.DataFrame:
+        """Some columns of `predictions`."""
+        frame = self._frame(_PREDICTIONS, columns)
+        absent = set(columns) - set(frame.columns)
         if absent:
             raise not_whole(self.folder, f"{_PREDICTIONS} has no column {min(absent)}")
         return frame
 
-    @cached_property
+    @property
     def history(self) -> pandas.DataFrame:
         """One row per epoch of each fit, named in "fit". Raises `DataError` where the file is damaged."""
         return self._frame(_HISTORY)
@@ -142,7 +147,7 @@ class Run:
 
         A loader raises `DataError` where the head is damaged.
         """
-        fits = self.predictions[["seed", "fold"]].drop_duplicates().itertuples(index=False)
+        fits = self.read_predictions(["seed", "fold"]).drop_duplicates().itertuples(index=False)
         names = [fit_name(int(seed), str(fold)) for seed, fold in fits]
         return {name: partial(self._head, name) for name in names if head_folder(self.folder, name).is_dir()}
 
@@ -176,12 +181,12 @@ class Run:
     def _sums(self) -> Mapping[str, str] | None:
         return read_sums(self.folder)
 
-    def _frame(self, name: str) -> pandas.DataFrame:
+    def _frame(self, name: str, columns: Sequence[str] | None = None) -> pandas.DataFrame:
         import pandas
 
         data = read_file(self.folder, name, self._sums)
         try:
-            return pandas.read_parquet(io.BytesIO(data))
+            return pandas.read_parquet(io.BytesIO(data), columns=None if columns is None else list(columns))
         except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
             raise not_whole(self.folder, f"{name}: {type(error).__name__}") from error
 

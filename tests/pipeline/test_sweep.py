@@ -120,6 +120,20 @@ def test_a_run_that_is_there_is_kept_and_one_of_another_configuration_is_trained
     assert other.config.fingerprints != first.config.fingerprints
 
 
+def test_a_damaged_run_is_trained_again_and_stops_nothing(
+    posts: Posts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other = swept(posts, tmp_path, ["prototype", "logistic"])
+    path = first.folder / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    capsys.readouterr()
+    again, kept = sorted(swept(posts, tmp_path, ["prototype", "logistic"]), key=lambda run: run == other)
+    assert kept == other
+    assert again.folder != first.folder
+    assert again.summary == first.summary
+    assert f"{first.folder} holds no whole run (predictions.parquet is not what was written" in capsys.readouterr().err
+
+
 def one_run(posts: Posts, tmp_path: Path, **flags: str) -> Written:
     """The run of one head over the texts, from the folder where it is there already."""
     sources = choose_sources(posts, tmp_path / "cache", "logistic", model=None, image=None, text="classic")
