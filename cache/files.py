@@ -93,6 +93,34 @@ def _warn_of_names(why: str) -> None:
     )
 
 
+def write_new(path: Path, data: Buffer) -> None:
+    """Write ``data`` as a new file, on the medium when this returns; its name is durable once the folder is synced."""
+    descriptor = create(path)
+    try:
+        write_at(descriptor, 0, data)
+        sync(descriptor)
+    finally:
+        close(descriptor)
+
+
+def write_whole(path: Path, data: Buffer) -> None:
+    """Write ``data`` as the file ``path`` in one step, durable when this returns: readers see all of it, or what was
+    there before.
+
+    It grows beside ``path`` under a hidden name, which a failure removes again. Raises OSError as the system does.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unlink(temporary)
+    try:
+        write_new(temporary, data)
+        rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
 def make_folders(path: Path) -> None:
     """Create ``path`` and its missing parents and make their names durable.
 

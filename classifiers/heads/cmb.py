@@ -22,7 +22,7 @@ class CMB(TokenHead):
     it (0: pooling alone). Views are vectors or tokens; s_m is the token type of view m. A view that is absent
     in a post (zeros) takes no part, so one head answers text only, caption only and both. One view that was
     encoded as a pair of segments works as well, and so does an image as a third view: that is the comparison
-    with MARMOT (Table 4.3). See `pipeline.runs.settings` for what is trained and asked.
+    with MARMOT (Table 4.3). See `pipeline.runs.visibility` for what is trained and asked.
     """
 
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, width: int, dropout: float, layers: int) -> None:

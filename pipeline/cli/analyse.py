@@ -22,8 +22,9 @@ def analyse(
 ) -> None:
     """Which modality a fusion leans on: accuracy without each view, each view's read-out, d_util, Sim^k."""
     from pipeline.runs.analyse import analyse_run
+    from pipeline.runs.run import Run
 
-    found = analyse_run(run, cache, alone or (), neighbours)
+    found = analyse_run(Run.open(run), cache, [Run.open(folder) for folder in alone or ()], neighbours)
     if json:
         o.print_json(found)
     else:

@@ -34,12 +34,15 @@ def demo(
     """Draw the sample corpus, extract weights-free features, train heads, print who wins."""
     import time
 
+    from classifiers import HeadSpec
     from features import CARDS, load
     from pipeline.datasets.crisismmd import read_posts
     from pipeline.extraction import extract as stage_one
     from pipeline.log import say, set_quiet
     from pipeline.protocols.choose import choose_protocol
     from pipeline.runs import fit as stage_two
+    from pipeline.runs.material import load_material
+    from pipeline.runs.sources import choose_sources
     from pipeline.sample import make_sample
 
     set_quiet(quiet)
@@ -59,8 +62,9 @@ def demo(
         say(f"Stage two: task {task}, {len(SYSTEMS)} systems, {seeds} seeds each")
         for kind, head, modalities in SYSTEMS:
             image, text = ("classic" if modality in modalities else None for modality in ("image", "text"))
-            sources = stage_two.choose_sources(dataset, cache, head, model=None, image=image, text=text)
-            run = stage_two.fit_head(dataset, protocol, head, sources, range(seeds), artifacts / "runs")
+            sources = choose_sources(dataset, cache, head, image=image, text=text)
+            material = load_material(dataset, [protocol], sources)
+            run = stage_two.fit_head(material, protocol, HeadSpec(head), range(seeds), artifacts / "runs")
             results.append({"task": task, "system": kind, "head": head, **run.as_json()})
     seconds = time.monotonic() - started
     if json:

@@ -11,7 +11,7 @@ from pipeline.cli.balance import BalanceFlags
 from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags, grouped
 
 if TYPE_CHECKING:
-    from pipeline.runs.fit import Fitted
+    from pipeline.runs.run import Run
 
 
 @grouped
@@ -34,9 +34,11 @@ def fit_head(
 ) -> None:
     """Train a head on cached features over several seeds; print and keep how good it is."""
     import classifiers
+    from classifiers import HeadSpec
     from classifiers.params import split_params
     from pipeline.log import say, set_quiet, warn
     from pipeline.runs import fit as stage
+    from pipeline.runs.material import load_material
 
     set_quiet(quiet)
     given = o.parameters(preset, settings)
@@ -46,18 +48,9 @@ def fit_head(
     balance, params = balancing.choose(given, chosen.task)
     say(f"Task: {chosen.task.name} ({len(chosen.task.classes)} classes); split: {chosen.split}")
     sources = views.choose(posts, cache, head)
-    result = stage.fit_head(
-        posts,
-        chosen,
-        head,
-        sources,
-        seeds.numbers(),
-        output,
-        params=params,
-        balance=balance,
-        workers=workers,
-        showing=views.showing(),
-    )
+    material = load_material(posts, [chosen], sources, views.visibility())
+    spec = HeadSpec(head, params, balance)
+    result = stage.fit_head(material, chosen, spec, seeds.numbers(), output, workers=workers)
     for sentence in result.warnings():
         warn(sentence)
     if json:
@@ -76,15 +69,13 @@ def _percent(share: float | None) -> str:
     return "100 %" if share is None else f"{share:g} %"
 
 
-def print_result(result: Fitted) -> None:
+def print_result(result: Run) -> None:
     config = result.config
-    views = " + ".join(config["views"].values())
-    balance = config.get("balance", {"label": "none"})["label"]
-    balanced = "" if balance == "none" else f", balance {balance}"
-    print(f"{config['head']} on {views}, preset {config['preset']}{balanced}")
-    if config.get("eval_setting") or config.get("mix_share") is not None:
-        print(f"evaluation setting {config['eval_setting'] or 'all views'}, mix share {_percent(config['mix_share'])}")
-    print(f"task {config['task']}, setting {config['setting']}, split {config['split']}, {len(config['seeds'])} seeds")
+    balanced = "" if config.balance_label == "none" else f", balance {config.balance_label}"
+    print(f"{config.head} on {' + '.join(config.views.values())}, preset {config.preset}{balanced}")
+    if config.eval_setting or config.mix_share is not None:
+        print(f"evaluation setting {config.eval_setting or 'all views'}, mix share {_percent(config.mix_share)}")
+    print(f"task {config.task}, setting {config.setting}, split {config.split}, {len(config.seeds)} seeds")
     rows = [
         [
             part,
@@ -93,13 +84,13 @@ def print_result(result: Fitted) -> None:
             f"{found['majority_accuracy'] * 100:.2f}",
             f"{found['majority_macro_f1'] * 100:.2f}",
         ]
-        for part, found in result.evaluation.items()
+        for part, found in result.summary.items()
     ]
     header = ["part", "posts", "accuracy", "macro-F1", "weighted F1", "majority accuracy", "majority macro-F1"]
     o.print_table(header, rows)
-    if "events" in result.evaluation["test"]:
-        _print_events(result.evaluation["test"]["events"])
-    print(f"run: {result.run}")
+    if "events" in result.summary["test"]:
+        _print_events(result.summary["test"]["events"])
+    print(f"run: {result.folder}")
 
 
 def _print_events(events: dict[str, Any]) -> None:

@@ -30,14 +30,15 @@ def fuse(
     from pipeline.cli.fit import print_result
     from pipeline.log import set_quiet, warn
     from pipeline.runs.fuse import fuse_runs, fuse_seeds
+    from pipeline.runs.run import Run
 
     set_quiet(quiet)
     if members is None:
-        result = fuse_runs(runs, rule, positive, output)
+        result = fuse_runs([Run.open(folder) for folder in runs], rule, positive, output)
     elif len(runs) > 1 or rule != "mean":
         raise UsageError("--members averages the seeds of one run; give one run folder and no other rule.")
     else:
-        result = fuse_seeds(runs[0], members, output)
+        result = fuse_seeds(Run.open(runs[0]), members, output)
     for sentence in result.warnings():
         warn(sentence)
     if json:

@@ -15,8 +15,8 @@ import typer
 if TYPE_CHECKING:
     from pipeline.datasets.posts import Posts
     from pipeline.protocols.choose import Protocol
-    from pipeline.runs.showing import Showing
-    from pipeline.runs.views import Source
+    from pipeline.runs.sources import Source
+    from pipeline.runs.visibility import Visibility
 
 LARGEST = 2**32 - 1
 Seeds = Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.")]
@@ -147,24 +147,20 @@ class SourceFlags:
 
     def choose(self, posts: Posts, cache: Path, head: str) -> list[Source]:
         """The views for `head`, checked against how many it and the setting need."""
-        from pipeline.runs.fit import choose_sources
+        from pipeline.runs.sources import choose_sources, specs_by_modality
 
+        if self.eval_setting is not None or self.mix_share is not None:
+            named = specs_by_modality(posts, cache, self.model, self.image, self.text, self.caption)
+            self.visibility().trained(list(named))
         return choose_sources(
-            posts,
-            cache,
-            head,
-            model=self.model,
-            image=self.image,
-            text=self.text,
-            caption=self.caption,
-            showing=self.showing(),
+            posts, cache, head, model=self.model, image=self.image, text=self.text, caption=self.caption
         )
 
-    def showing(self) -> Showing:
-        """What is shown in training and in asking."""
-        from pipeline.runs.showing import Showing
+    def visibility(self) -> Visibility:
+        """Which views are visible in training and in asking."""
+        from pipeline.runs.visibility import Visibility
 
-        return Showing(self.eval_setting, self.mix_share)
+        return Visibility(self.eval_setting, self.mix_share)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFl
 if TYPE_CHECKING:
     from classifiers import Balance
     from pipeline.protocols.choose import Protocol
-    from pipeline.runs.fit import Fitted
-    from pipeline.runs.views import Source
+    from pipeline.runs.run import Run
+    from pipeline.runs.sources import Source
 
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
 OVERWRITE = ("only-missing", "always")
@@ -49,11 +49,12 @@ def sweep(
     configuration and of the same labels, folds and vectors, is not trained again. At the end stands a leaderboard,
     also written as CSV and JSON.
     """
-    from classifiers import HeadError
+    from classifiers import HeadError, HeadSpec
     from pipeline.errors import CrisisError, UsageError
     from pipeline.log import say, set_quiet, warn
     from pipeline.runs import fit as stage
     from pipeline.runs.leaderboard import leaderboard, write_leaderboard
+    from pipeline.runs.material import load_material
 
     set_quiet(quiet)
     if overwrite not in OVERWRITE:
@@ -71,23 +72,19 @@ def sweep(
         f"{len(chosen)} heads x {len(balances)} balances x {len(protocols)} tasks x {seeds.seeds} seeds on "
         f"{' + '.join(s.label for s in sources)}"
     )
-    done: list[Fitted] = []
+    specs = [
+        HeadSpec(head, params, balance)
+        for head in chosen
+        for balance in balances
+        if len(balances) == 1 or stage.can_balance(head, balance, len(sources))
+    ]
+    done: list[Run] = []
     said: set[str] = set()
     failed = 0
     try:
-        for found in stage.fit_matrix(
-            posts,
-            protocols,
-            chosen,
-            sources,
-            seeds.numbers(),
-            output,
-            params=params,
-            balances=balances,
-            workers=workers,
-            keep=overwrite == "only-missing",
-            showing=views.showing(),
-        ):
+        material = load_material(posts, protocols, sources, views.visibility())
+        keep = overwrite == "only-missing"
+        for found in stage.fit_matrix(material, protocols, specs, seeds.numbers(), output, workers=workers, keep=keep):
             if isinstance(found, HeadError):
                 failed += 1
                 warn(str(found))
@@ -95,10 +92,10 @@ def sweep(
                 done.append(found)
                 config = found.config
                 for sentence in found.warnings():
-                    if (told := f"{config['task']}: {sentence}") not in said:
+                    if (told := f"{config.task}: {sentence}") not in said:
                         said.add(told)
                         warn(told)
-                say(f"{config['task']}: {config['head']}, balance {config['balance']['label']}, done ({len(done)})")
+                say(f"{config.task}: {config.head}, balance {config.balance_label}, done ({len(done)})")
     except KeyboardInterrupt:
         warn(f"{len(done)} runs are whole and written; the same command goes on with the others")
         raise
@@ -115,14 +112,14 @@ def sweep(
         raise CrisisError(f"{failed} of the runs could not be trained; see the notes above.")
 
 
-def print_leaderboard(rows: list[dict[str, Any]], done: list[Fitted]) -> None:
+def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
     """One row per run, the best on dev of each task first: what is chosen is chosen on dev."""
     words = METRICS[rows[0]["metric"]]
-    by_folder = {str(run.run): run for run in done}
+    by_folder = {str(run.folder): run for run in done}
     others = [metric for metric in METRICS if metric != rows[0]["metric"]]
     shown = []
     for row in rows:
-        test = by_folder[row["run"]].evaluation["test"]
+        test = by_folder[row["run"]].summary["test"]
         shown.append(
             [
                 row["task"],
@@ -186,7 +183,7 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
     from classifiers import HEADS, HeadError
     from classifiers.params import split_params
     from pipeline.log import say
-    from pipeline.runs.fit import takes
+    from pipeline.runs.fit import can_balance
 
     chosen = []
     for card in HEADS.values():
@@ -198,7 +195,7 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
         except HeadError as error:
             say(str(error))
             continue
-        if not any(takes(card.name, balance, len(sources)) for balance in balances):
+        if not any(can_balance(card.name, balance, len(sources)) for balance in balances):
             continue
         chosen.append(card.name)
     return chosen

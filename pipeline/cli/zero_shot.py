@@ -33,13 +33,13 @@ def zero_shot(
     """
     from pipeline.cli.fit import print_result
     from pipeline.log import set_quiet, warn
-    from pipeline.runs.zero_shot import zero_shot_run
+    from pipeline.runs.zero_shot import Prompted, zero_shot_run
 
     set_quiet(quiet)
     posts = source.open(cache)
     chosen = protocol.choose(posts, task)
-    spec = prompts or chosen.task.name
-    result = zero_shot_run(posts, chosen, cache, model, modality, spec, range(seed, seed + seeds), output)
+    asked = Prompted(model, modality, prompts or chosen.task.name)
+    result = zero_shot_run(posts, chosen, cache, asked, range(seed, seed + seeds), output)
     for sentence in result.warnings():
         warn(sentence)
     if json:

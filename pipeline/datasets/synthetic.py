@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from cache import files
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
 
@@ -76,19 +78,13 @@ def is_marked(value: str) -> bool:
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write the table under a temporary name and rename it; columns of the rows beyond `COLUMNS` follow after them."""
+    """Write the table, whole or not at all; columns of the rows beyond `COLUMNS` follow after them."""
     columns = list(dict.fromkeys([*COLUMNS, *(column for row in rows for column in row)]))
-    building = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with building.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, columns, restval="")
-            writer.writeheader()
-            writer.writerows(rows)
-            stream.flush()
-            os.fsync(stream.fileno())
-        building.replace(path)
-    finally:
-        building.unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_whole(path, text.getvalue().encode())
 
 
 def add_synthetic(posts: Posts, folder: Path) -> Posts:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from cache import FeatureFile
-from classifiers import FittedHead, load
+from classifiers import FittedHead
 from classifiers.analysis import OneRight, Utilisation, only_one_right
 from classifiers.metrics import summarise
 from pipeline.errors import DataError, UsageError
-from pipeline.runs.evaluation import fit_name, head_folder
-from pipeline.runs.fuse import matched_runs, read_run
-from pipeline.runs.settings import setting
+from pipeline.runs.config import RunConfig
+from pipeline.runs.fuse import matched_predictions
+from pipeline.runs.run import Run, fit_name
+from pipeline.runs.visibility import eval_setting
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class _Fit:
     labels: np.ndarray
 
 
-def analyse_run(folder: Path, cache: Path, alone: Sequence[Path] = (), neighbours: int = 10) -> dict[str, Any]:
-    """Farah 2025, sections 4.6 and 5.5.7, on the test posts of the run in `folder`, as plain JSON values.
+def analyse_run(run: Run, cache: Path, alone: Sequence[Run] = (), neighbours: int = 10) -> dict[str, Any]:
+    """Farah 2025, sections 4.6 and 5.5.7, on the test posts of `run`, as plain JSON values.
 
     "accuracy", "lost" per view, "d_util" (two views), "read_outs" per view (heads that have them) and "similarity" per
     view, each with mean, sd and values over seeds; the folds of a seed are taken together, in "similarity" those
@@ -44,32 +45,33 @@ def analyse_run(folder: Path, cache: Path, alone: Sequence[Path] = (), neighbour
     one modality each, with the same task, splits and seeds; without them the read-outs speak for the modalities.
 
     Raises `UsageError` where the run has one view or was asked with one, where its heads cannot be looked into, and
-    where the runs of `alone` are of another task, split or seeds; `DataError` where the run or the features it was
-    trained on are not there any more.
+    where the runs of `alone` are of another task, split or seeds; `DataError` where the run is damaged or the features
+    it was trained on are not there any more.
     """
-    config, predictions = read_run(folder)
+    config, name = run.config, run.folder.name
+    predictions = run.predictions
     test = predictions[predictions["split"] == "test"]
-    if len(config["views"]) < 2:
-        raise UsageError(f"{folder.name} has one view, {next(iter(config['views']))}: there is no fusion to look into.")
-    if config.get("eval_setting") and len(asked := setting(config["eval_setting"]).test) < 2:
+    if len(config.views) < 2:
+        raise UsageError(f"{name} has one view, {next(iter(config.views))}: there is no fusion to look into.")
+    if config.eval_setting and len(asked := eval_setting(config.eval_setting).test) < 2:
         raise UsageError(
-            f"{folder.name} was asked with one view, {asked[0]} (--eval-setting {config['eval_setting']}): there is no "
+            f"{name} was asked with one view, {asked[0]} (--eval-setting {config.eval_setting}): there is no "
             "fusion to look into."
         )
     views, row_of = _views(config, cache, test["post_id"].unique())
-    number = {name: index for index, name in enumerate(config["classes"])}
+    number = {name: index for index, name in enumerate(config.classes)}
     fits = [
         _Fit(
             int(seed),
-            _head(folder, int(seed), fold),
+            _head(run, int(seed), fold),
             own["post_id"].map(row_of).to_numpy(np.int64),
             own["label"].map(number).to_numpy(np.int64),
         )
         for (seed, fold), own in test.groupby(["seed", "fold"], sort=False)
     ]
-    found = {"run": str(folder.resolve()), "head": config["head"], **_use(fits, views, neighbours)}
+    found = {"run": str(run.folder), "head": config.head, **_use(fits, views, neighbours)}
     if alone:
-        counted = _by_runs(folder, alone)
+        counted = _by_runs(run, alone)
     else:
         counted = _by_read_outs(fits, views) if "read_outs" in found else {}
     found["one_right"] = {
@@ -79,29 +81,29 @@ def analyse_run(folder: Path, cache: Path, alone: Sequence[Path] = (), neighbour
     return found
 
 
-def _head(folder: Path, seed: int, fold: str) -> FittedHead:
-    saved = head_folder(folder, fit_name(seed, fold))
-    if not saved.exists():
-        raise UsageError(f"{folder.name} holds no trained heads to look into; give the run of a torch head.")
-    head = load(saved)
+def _head(run: Run, seed: int, fold: str) -> FittedHead:
+    saved = run.heads.get(fit_name(seed, fold))
+    if saved is None:
+        raise UsageError(f"{run.folder.name} holds no trained heads to look into; give the run of a torch head.")
+    head = saved()
     if head.training is None:
         raise UsageError(f"'{head.card.name}' is a library's head, whose use of a view cannot be looked into.")
     return head
 
 
-def _views(config: Mapping[str, Any], cache: Path, ids: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def _views(config: RunConfig, cache: Path, ids: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """The run's views of the posts `ids`, and which row each is."""
     views = {}
-    for modality, label in config["views"].items():
+    for modality, label in config.views.items():
         stem, _, view = label.partition(":")
-        path = cache / config["dataset"] / f"{stem}.h5"
+        path = cache / config.dataset / f"{stem}.h5"
         if not path.exists():
             raise DataError(
                 f"The features that the run was trained on are not at {path}; name their folder with --cache."
             )
         with FeatureFile.open(path) as file:
             rows = np.asarray(file.rows_of(ids.tolist()), dtype=np.int64)
-            if file.fingerprint != config["fingerprints"][modality] or (rows < 0).any():
+            if file.fingerprint != config.fingerprints[modality] or (rows < 0).any():
                 raise DataError(f"{path} is not what the run was trained on, or lacks posts of it; fit the head again.")
             views[modality] = file.take(view, rows, verify=True)
     return views, {post: row for row, post in enumerate(ids)}
@@ -166,10 +168,10 @@ def _by_read_outs(fits: Sequence[_Fit], views: Mapping[str, np.ndarray]) -> dict
     }
 
 
-def _by_runs(folder: Path, alone: Sequence[Path]) -> dict[str, OneRight]:
+def _by_runs(run: Run, alone: Sequence[Run]) -> dict[str, OneRight]:
     """The same with the stored predictions of models of one modality each, in the place of read-outs."""
-    configs, frames, _ = matched_runs([folder, *alone])
-    names = [" + ".join(config["views"].values()) for config in configs[1:]]
+    frames, _ = matched_predictions([run, *alone])
+    names = [" + ".join(one.config.views.values()) for one in alone]
     if len(set(names)) < len(names):
         raise UsageError(f"Two of the runs to compare with have the same view, {names[0]}; name one per modality.")
     fused, *others = (frame[frame["split"] == "test"] for frame in frames)

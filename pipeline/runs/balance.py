@@ -38,18 +38,18 @@ def _label(name: str, task: Task) -> int:
     raise UsageError(f"The task '{task.name}' has no class '{name}' to weigh; it has {classes}.")
 
 
-def discordant_rows(posts: Posts, protocol: Protocol, place: np.ndarray) -> dict[str, np.ndarray]:
+def discordant_rows(posts: Posts, protocol: Protocol, places: np.ndarray) -> dict[str, np.ndarray]:
     """Per side, the rows in the loaded arrays of the posts whose own label on that side is not the post's.
 
-    `place` int64 [posts] gives a post's row, -1 for one that is not loaded. A side without a label agrees.
+    `places` int64 [posts] gives a post's row, -1 for one that is not loaded. A side without a label agrees.
     """
     by = posts.labels.get(protocol.task.source, {})
     classes = np.array([*protocol.task.classes, ""], dtype=object)[protocol.labels]
-    takes_part = (protocol.labels >= 0) & (place >= 0)
+    takes_part = (protocol.labels >= 0) & (places >= 0)
     found = {}
     for side in SIDES:
         if side in by:
             raw = np.array(by[side], dtype=object)
             own = np.array(protocol.task.labels(by[side]), dtype=object)
-            found[side] = place[takes_part & (raw != "") & (own != classes)]
+            found[side] = places[takes_part & (raw != "") & (own != classes)]
     return found

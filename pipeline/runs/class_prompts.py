@@ -1,4 +1,4 @@
-"""Class prompts for CLIP zero-shot: data, and the small dataset they are encoded as."""
+"""Class prompts for CLIP zero-shot (Teng 2025, section 4.2): data, and the small dataset they are encoded as."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def prompts_of(spec: str) -> tuple[str, Prompts]:
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"'{spec}' is no JSON: {error}.") from error
+        raise UsageError(f"'{spec}' cannot be read as JSON: {error}.") from error
     if not (isinstance(given, dict) and given and all(_is_prompts(value) for value in given.values())):
         raise UsageError(f"'{spec}' must map each class to a list of prompts that are not empty.")
     return path.stem, given

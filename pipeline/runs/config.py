@@ -1,153 +1,156 @@
-"""What a run is: its configuration, and a digest of the posts and vectors behind it, by which a run is known again."""
+"""What decides a run's result, as its `config.json` says it: by the digest of this a run is known again."""
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import xxhash
-
-import classifiers
-from cache import FeatureFile, Status
-from classifiers.balance import Balance
-from classifiers.params import split_params, training_dict
-from classifiers.shared import FileRows
+from features.fingerprint import digest_of
 from pipeline.datasets.posts import Posts
+from pipeline.errors import DataError
 from pipeline.protocols.choose import Protocol
-from pipeline.runs.balance import discordant_rows
-from pipeline.runs.division import Member, members_of
-from pipeline.runs.showing import Showing, Shown
-from pipeline.runs.views import Source, Views
 
 
-@dataclass(frozen=True)
-class Division:
-    """One protocol over the loaded views, for all heads: the name of its labels, its fits, per view the rows whose own
-    label on that view's side is not the post's, and the digest of it all, `identity_of`.
+def called(head: str, balance: str) -> str:
+    """A head and the short name of its balance in a sentence: "the head 'mlp' with balance over"."""
+    return f"the head '{head}'" + (f" with balance {balance}" if balance != "none" else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All that decides the result of a run, be it trained, fused from others or answered by prompts.
+
+    dataset, posts: the dataset's name in the cache and how many posts it has.
+    task, classes, setting, split: what is asked, and in words which posts train and which test.
+    head, preset, parameters: the head, with every parameter of its own and of its trainer.
+    balance: how train was balanced, as `classifiers.Balance.as_dict` says it, and its short name as "label".
+    views, fingerprints: per view its label (model, short fingerprint, view) and its encoder's full fingerprint.
+    identity: a digest of what these words leave open: labels, folds, vectors; None where nothing was trained.
+    eval_setting, mix_share: which views were visible, see `pipeline.runs.visibility.Visibility`.
+    seeds: those of the fits, or of the drawn splits where nothing is trained.
+    test_to_train: test posts per train post where every seed draws test posts of its own, else 0.
+    fused: the runs that were put together, as {"run": folder name, "head": name}; None in any other run.
+    left_out, notes: labelled posts that took no part, per reason, and what a reader of the figures must know.
+    unsaid: the fields that stay out of the JSON and the digest: a run by prompts says nothing of some, and runs of
+    earlier versions nothing of others.
     """
 
-    protocol: Protocol
-    labels: str
-    members: Sequence[Member]
-    discordant: Mapping[str, np.ndarray]
-    identity: str
+    dataset: str
+    posts: int
+    task: str
+    classes: tuple[str, ...]
+    setting: str
+    split: str
+    head: str
+    preset: str
+    parameters: Mapping[str, Any]
+    balance: Mapping[str, Any] = field(default_factory=lambda: {"label": "none"})
+    views: Mapping[str, str]
+    fingerprints: Mapping[str, str]
+    identity: str | None = None
+    eval_setting: str | None = None
+    mix_share: float | None = None
+    seeds: tuple[int, ...]
+    test_to_train: float = 0.0
+    fused: tuple[Mapping[str, str], ...] | None = None
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+    unsaid: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        # as JSON keeps them, so that a configuration equals the one that is read back
+        for name in ("parameters", "balance"):
+            object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
 
-def divide(
-    posts: Posts,
-    protocol: Protocol,
-    labels: str,
-    seeds: Sequence[int],
-    sources: Sequence[Source],
-    views: Views,
-    visible: Shown,
-    wanted: np.ndarray,
-) -> Division:
-    """The posts `wanted` (int64 [n]), whose `views` are loaded, under `protocol`; raises as `members_of`."""
-    place = np.full(len(posts), -1, dtype=np.int64)
-    place[wanted] = np.where(views.usable, np.arange(len(wanted)), -1)
-    members = members_of(protocol, seeds, place, views, visible)
-    sides = discordant_rows(posts, protocol, place)
-    identity = identity_of(posts, protocol, members, sides, sources, views, wanted)
-    marked = {one.name: visible.in_every_block(sides[one.modality]) for one in sources if one.modality in sides}
-    return Division(protocol, labels, members, marked, identity)
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` takes them back."""
+        said: dict[str, Any] = {}
+        for name in _FIELDS:
+            value = getattr(self, name)
+            if name in self.unsaid or (name == "fused" and value is None):
+                continue
+            if isinstance(value, Mapping):
+                value = dict(value)
+            said[name] = [dict(one) if isinstance(one, Mapping) else one for one in value] if _many(value) else value
+        return said
+
+    @classmethod
+    def from_json(cls, said: Any) -> RunConfig:
+        """What `to_json` gave, or a configuration of an earlier version. Raises `DataError` for anything else."""
+        if not isinstance(said, dict) or (unknown := said.keys() - _FIELDS.keys()):
+            what = f"'{min(unknown)}' is not a part of one" if isinstance(said, dict) else "it is not an object"
+            raise DataError(f"This is not the configuration of a run that this version reads: {what}.")
+        for name, kinds in _FIELDS.items():
+            if name in said:
+                fits = isinstance(said[name], kinds)
+            else:
+                fits = name in _OPTIONAL
+            if not fits:
+                raise DataError(f"The configuration of a run says something else than it should as '{name}'.")
+        given: dict[str, Any] = {name: tuple(value) if _many(value) else value for name, value in said.items()}
+        return cls(**given, unsaid=_OPTIONAL - said.keys() - {"fused"})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, 64 hex digits, of the canonical JSON."""
+        return digest_of(self.to_json())
+
+    @property
+    def probability_columns(self) -> list[str]:
+        """What stored predictions call the probability of each class."""
+        return [f"p({name})" for name in self.classes]
+
+    @property
+    def balance_label(self) -> str:
+        """The short name of the balance, "none" where train stayed as it was."""
+        return str(self.balance.get("label", "none"))
+
+    @property
+    def called(self) -> str:
+        """The head and its balance in a sentence."""
+        return called(self.head, self.balance_label)
 
 
 def asked_config(posts: Posts, protocol: Protocol) -> dict[str, Any]:
-    """What every run's configuration says of the posts, the task and the way of splitting."""
+    """What every configuration says of the posts, the task and the way of splitting."""
     return {
         "dataset": posts.name,
         "posts": len(posts),
         "task": protocol.task.name,
-        "classes": list(protocol.task.classes),
+        "classes": protocol.task.classes,
         "setting": protocol.setting,
         "split": protocol.split,
     }
 
 
-def run_config(
-    posts: Posts,
-    division: Division,
-    head: str,
-    balance: Balance,
-    sources: Sequence[Source],
-    views: Views,
-    wanted: np.ndarray,
-    seeds: Sequence[int],
-    params: Mapping[str, Any],
-    showing: Showing,
-) -> dict[str, Any] | None:
-    """All that decides the result, as plain JSON values; None for parameters that the head refuses."""
-    try:
-        own, training = split_params(classifiers.head_card(head), params)
-    except classifiers.HeadError:
-        return None
-    protocol = division.protocol
-    gone = views.reasons[(protocol.labels[wanted] >= 0) & ~views.usable]
-    parameters = {**own, **training_dict(training)}
-    preset = parameters.pop("preset", "fast")
-    return {
-        **asked_config(posts, protocol),
-        "head": head,
-        "preset": preset,
-        "parameters": parameters,
-        "balance": {"label": balance.label, **balance.as_dict()},
-        "views": {source.name: source.label for source in sources},
-        "fingerprints": dict(views.fingerprints),
-        "identity": division.identity,
-        "eval_setting": showing.eval_setting,
-        "mix_share": showing.mix_share,
-        "seeds": list(seeds),
-        "test_to_train": _test_to_train(division.members),
-        "left_out": dict(Counter(Status(int(code)).reason for code in gone)),
-        "notes": [*protocol.notes, *showing.notes(classifiers.head_card(head))],
-    }
+_NONE = type(None)
+# per field, the JSON types it may have
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "dataset": (str,),
+    "posts": (int,),
+    "task": (str,),
+    "classes": (list,),
+    "setting": (str,),
+    "split": (str,),
+    "head": (str,),
+    "preset": (str,),
+    "parameters": (dict,),
+    "balance": (dict,),
+    "views": (dict,),
+    "fingerprints": (dict,),
+    "identity": (str, _NONE),
+    "eval_setting": (str, _NONE),
+    "mix_share": (int, float, _NONE),
+    "seeds": (list,),
+    "test_to_train": (int, float),
+    "fused": (list,),
+    "left_out": (dict,),
+    "notes": (list,),
+}
+_OPTIONAL = frozenset({"balance", "identity", "eval_setting", "mix_share", "test_to_train", "fused"})
 
 
-def _test_to_train(members: Sequence[Member]) -> float:
-    """Test posts per train post, the mean over the fits, where seeds have test posts of their own; 0 where they share
-    them.
-    """
-    first = {member.fold: member.rows["test"] for member in reversed(members)}
-    if all(np.array_equal(member.rows["test"], first[member.fold]) for member in members):
-        return 0.0
-    return float(np.mean([len(member.rows["test"]) / len(member.rows["train"]) for member in members]))
-
-
-def identity_of(
-    posts: Posts,
-    protocol: Protocol,
-    members: Sequence[Member],
-    discordant: Mapping[str, np.ndarray],
-    sources: Sequence[Source],
-    views: Views,
-    wanted: np.ndarray,
-) -> str:
-    """A digest, 32 hex digits, of what the words of a configuration leave open: the labelled posts with their labels
-    and events, who is in which part of every fit, which pairs are in conflict, and what the views hold.
-
-    Pooled views are told by their vectors, token views, which are not read here, by the hashes of their inputs.
-    """
-    own = np.flatnonzero((protocol.labels[wanted] >= 0) & views.usable)
-    state = xxhash.xxh3_128()
-    for post in wanted[own].tolist():
-        known = (posts.ids[post], posts.events[post], int(protocol.labels[post]), int(protocol.concordant[post]))
-        state.update(repr(known).encode())
-    number = np.full(len(wanted), -1, dtype=np.int64)
-    number[own] = np.arange(len(own))
-    named = [((m.seed, m.fold, part), rows) for m in members for part, rows in m.rows.items()]
-    for name, rows in [*named, *((side, rows) for side, rows in discordant.items())]:
-        state.update(repr((name, len(rows))).encode())
-        state.update(number[rows].data)
-    for source in sources:
-        state.update(source.name.encode())
-        view = views.arrays[source.name]
-        if isinstance(view, FileRows):
-            with FeatureFile.open(source.path) as file:
-                state.update(file.hashes(source.inputs)[view.rows[own]].tobytes())
-        else:
-            state.update(view[own].data)
-    return state.hexdigest()
+def _many(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

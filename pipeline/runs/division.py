@@ -1,22 +1,33 @@
-"""The fits of a protocol: one per seed and fold, each with its rows in the loaded views."""
+"""How a protocol divides the loaded posts among fits, and what of that decides a result."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import xxhash
 
+from cache import FeatureFile, Status
+from classifiers import HeadError, HeadSpec, head_card
+from classifiers.params import split_params, training_dict
+from classifiers.shared import FileRows
 from pipeline.errors import CrisisError
 from pipeline.protocols.choose import Fold, Protocol
-from pipeline.runs.showing import Shown
-from pipeline.runs.views import Views
+from pipeline.runs.balance import discordant_rows
+from pipeline.runs.config import RunConfig, asked_config
+from pipeline.runs.material import Material
+from pipeline.runs.run import PARTS, counted, fit_name
 
 
 @dataclass(frozen=True)
-class Member:
-    """One fit: its seed and fold; `rows`, per part, those of its posts in the loaded arrays. `trained` are the rows
-    that it learns from, and `asked`, for dev and test, those that it is asked about, both as they are shown.
+class Fit:
+    """One fit: its seed and fold, and int64 row numbers.
+
+    `rows` has per part ("train", "dev", "test") the loaded rows of its posts. `trained` are the rows of the visible
+    views that it learns from, `asked` those that it is asked about, on "dev" and on "test".
     """
 
     seed: int
@@ -25,35 +36,131 @@ class Member:
     trained: np.ndarray
     asked: Mapping[str, np.ndarray]
 
+    @property
+    def name(self) -> str:
+        """What its run calls it."""
+        return fit_name(self.seed, self.fold)
 
-def members_of(
-    protocol: Protocol, seeds: Sequence[int], place: np.ndarray, views: Views, visible: Shown
-) -> list[Member]:
-    """`place` int64 [posts] gives a post's row in the loaded arrays, -1 for one that is not loaded or not usable.
+
+@dataclass(frozen=True)
+class Division:
+    """The fits of one protocol over the loaded posts, the same for all heads; `divide` makes it.
+
+    `sides` has per modality the loaded rows of the posts whose own label on that side is not the post's.
+    """
+
+    material: Material
+    protocol: Protocol
+    seeds: tuple[int, ...]
+    fits: Sequence[Fit]
+    sides: Mapping[str, np.ndarray]
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """int64, per row of the visible views: its class, -1 for a post that takes no part."""
+        return np.tile(self.protocol.labels[self.material.rows], self.material.visible.blocks)
+
+    @cached_property
+    def discordant(self) -> dict[str, np.ndarray]:
+        """Per view the rows of the visible views whose own label on that view's side is not the post's."""
+        visible = self.material.visible
+        return {
+            source.name: visible.in_every_block(self.sides[source.modality])
+            for source in self.material.sources
+            if source.modality in self.sides
+        }
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest, 32 hex digits, of what the words of a configuration leave open: the labelled posts with their
+        labels and events, who is in which part of every fit, which pairs are in conflict, and what the views hold.
+
+        Pooled views are told by their vectors, token views, which are not read here, by the hashes of their inputs.
+        """
+        posts, protocol, views, rows = self.material.posts, self.protocol, self.material.views, self.material.rows
+        labelled = np.flatnonzero((protocol.labels[rows] >= 0) & views.usable)
+        state = xxhash.xxh3_128()
+        for post in rows[labelled].tolist():
+            known = (posts.ids[post], posts.events[post], int(protocol.labels[post]), int(protocol.concordant[post]))
+            state.update(repr(known).encode())
+        number = np.full(len(rows), -1, dtype=np.int64)
+        number[labelled] = np.arange(len(labelled))
+        named = [((fit.seed, fit.fold, part), held) for fit in self.fits for part, held in fit.rows.items()]
+        for name, held in [*named, *self.sides.items()]:
+            state.update(repr((name, len(held))).encode())
+            state.update(number[held].data)
+        for source in self.material.sources:
+            state.update(source.name.encode())
+            view = views.arrays[source.name]
+            if isinstance(view, FileRows):
+                with FeatureFile.open(source.path) as file:
+                    state.update(file.hashes(source.inputs)[view.rows[labelled]].tobytes())
+            else:
+                state.update(view[labelled].data)
+        return state.hexdigest()
+
+    @property
+    def test_to_train(self) -> float:
+        """Test posts per train post, the mean over the fits, where seeds have test posts of their own; 0 where they
+        share them.
+        """
+        first = {fit.fold: fit.rows["test"] for fit in reversed(self.fits)}
+        if all(np.array_equal(fit.rows["test"], first[fit.fold]) for fit in self.fits):
+            return 0.0
+        return float(np.mean([len(fit.rows["test"]) / len(fit.rows["train"]) for fit in self.fits]))
+
+
+def divide(material: Material, protocol: Protocol, seeds: Sequence[int]) -> Division:
+    """The loaded posts under `protocol`, a fit per seed and fold.
 
     Raises `CrisisError` where no usable post is left in a part.
     """
-    members = []
+    fits = []
     for seed in seeds:
         for fold in protocol.folds(seed):
-            rows = _usable(fold, place, views)
-            asked = {part: visible.asked_rows(rows[part]) for part in ("dev", "test")}
-            members.append(Member(seed, fold.name, rows, visible.trained_rows(rows["train"], seed), asked))
-    return members
+            rows = _usable(fold, material)
+            asked = {part: material.visible.asked_rows(rows[part]) for part in PARTS}
+            fits.append(Fit(seed, fold.name, rows, material.visible.trained_rows(rows["train"], seed), asked))
+    sides = discordant_rows(material.posts, protocol, material.places)
+    return Division(material, protocol, tuple(seeds), fits, sides)
 
 
-def _usable(fold: Fold, place: np.ndarray, views: Views) -> dict[str, np.ndarray]:
-    """The fold's rows in the loaded arrays, without the posts that are left out."""
-    rows = {part: place[getattr(fold, part)] for part in ("train", "dev", "test")}
+def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
+    """All that decides the result of `spec` trained on `division`; None for parameters that the head refuses."""
+    try:
+        card = head_card(spec.head)
+        own, training = split_params(card, spec.params)
+    except HeadError:
+        return None
+    material, protocol = division.material, division.protocol
+    gone = material.views.reasons[(protocol.labels[material.rows] >= 0) & ~material.views.usable]
+    parameters = {**own, **training_dict(training)}
+    return RunConfig(
+        **asked_config(material.posts, protocol),
+        head=spec.head,
+        preset=parameters.pop("preset", "fast"),
+        parameters=parameters,
+        balance={"label": spec.balance.label, **spec.balance.as_dict()},
+        views={source.name: source.label for source in material.sources},
+        fingerprints=material.views.fingerprints,
+        identity=division.identity,
+        eval_setting=material.visibility.eval_setting,
+        mix_share=material.visibility.mix_share,
+        seeds=division.seeds,
+        test_to_train=division.test_to_train,
+        left_out=Counter(Status(int(code)).reason for code in gone),
+        notes=(*protocol.notes, *material.visibility.notes(card)),
+    )
+
+
+def _usable(fold: Fold, material: Material) -> dict[str, np.ndarray]:
+    """The fold's loaded rows per part, without the posts that are left out."""
+    rows = {part: material.places[getattr(fold, part)] for part in ("train", *PARTS)}
     rows = {part: held[held >= 0] for part, held in rows.items()}
     for part, held in rows.items():
         if not len(held):
+            left_out = material.views.left_out
             where = f" of the fold '{fold.name}'" if fold.name else ""
-            why = f" ({words(views.left_out)})" if views.left_out else ""
+            why = f" ({counted(left_out)})" if left_out else ""
             raise CrisisError(f"No post with usable features is left in {part}{where}{why}.")
     return rows
-
-
-def words(counts: Mapping[str, int]) -> str:
-    """ "3 image missing, 1 text empty": posts left out, by reason."""
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))

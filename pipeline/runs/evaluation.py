@@ -1,26 +1,20 @@
-"""A run's results: evaluation over seeds and folds, and the folder they are written to, whole or not at all."""
+"""How good the answers of a run are, over its seeds and folds."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import shutil
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classifiers.metrics import per_class, scores, summarise
-from features.fingerprint import digest_of
 from pipeline.datasets.posts import Posts
-from pipeline.errors import DataError
 from pipeline.protocols.choose import Protocol
+
+if TYPE_CHECKING:
+    import pandas
 
 METRICS = ("accuracy", "macro_f1", "weighted_f1")
 
@@ -41,7 +35,8 @@ class Prediction:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        return self.probabilities.argmax(axis=1)
+        answer: np.ndarray = self.probabilities.argmax(axis=1)
+        return answer
 
 
 class Evaluation:
@@ -144,96 +139,21 @@ class Evaluation:
                 result[name] = {"rows": round(float(np.mean(rows))), "macro_f1": summarise(values)}
         return result
 
+    def frame(self) -> pandas.DataFrame:
+        """One row per post and fit, with all that the figures are computed from; no dataset is needed for them."""
+        import pandas
 
-def fit_name(seed: int, fold: str) -> str:
-    """What a run calls one of its fits: "seed-0", or "seed-0-EVENT" where an event was held out."""
-    return f"seed-{seed}" + (f"-{fold}" if fold else "")
-
-
-def head_folder(run: Path, name: str) -> Path:
-    """Where a run keeps the head of the fit `name`: a folder of that name, or, where file systems may not take it or
-    tell it from another, of what is plain in it and a digest of the whole.
-    """
-    plain = re.sub(r"[^a-z0-9._-]+", "_", name.lower())[:100]
-    mark = "" if plain == name else f"+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return run / "heads" / (plain + mark)
-
-
-def find_runs(runs: Path, config: Mapping[str, Any]) -> list[Path]:
-    """The whole run folders in `runs` whose configuration is `config`, oldest first."""
-    wanted = digest_of(config)
-    return [
-        folder
-        for folder in sorted(runs.glob(f"*-{wanted[:8]}*"))
-        if (folder / "config.json").is_file() and digest_of(_read_json(folder / "config.json")) == wanted
-    ]
-
-
-def read_summary(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A run's configuration and summary, as `Evaluation.summary` gave it; `DataError` for what is no whole run."""
-    return _read_json(folder / "config.json"), _read_json(folder / "metrics.json")["summary"]
-
-
-def write_run(runs: Path, config: Mapping[str, Any], evaluation: Evaluation, fitted: Sequence[tuple[str, Any]]) -> Path:
-    """Write the run's folder under a temporary name and rename it: it is whole or absent. Returns its path.
-
-    A head that cannot be saved without pickle is left out; its predictions are not.
-    """
-    name = "-".join((time.strftime("%Y%m%dT%H%M%S"), config["task"], config["head"], digest_of(config)[:8]))
-    runs.mkdir(parents=True, exist_ok=True)
-    folder = runs / re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-    while folder.exists():
-        folder = folder.with_name(folder.name + "+")
-    building = runs / f".{folder.name}.{os.getpid()}"
-    try:
-        building.mkdir()
-        _write_json(building / "config.json", config)
-        _write_json(building / "metrics.json", {"summary": evaluation.summary(), **evaluation.details()})
-        _predictions(evaluation).to_parquet(building / "predictions.parquet", index=False)
-        _history(fitted).to_parquet(building / "history.parquet", index=False)
-        for label, model in fitted:
-            if model.savable:
-                named = replace(model, class_names=tuple(config["classes"]))
-                named.save(head_folder(building, label))
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return folder.resolve()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path.parent} holds no whole run ({type(error).__name__}).") from error
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _predictions(evaluation: Evaluation) -> Any:
-    """One row per post and fit, with all that the figures are computed from: no dataset is needed to do it again."""
-    import pandas
-
-    classes = evaluation.protocol.task.classes
-    names = np.array(classes, dtype=object)
-    ids = np.array(evaluation.posts.ids, dtype=object)
-    events = np.array(evaluation.posts.events, dtype=object)
-    frames = []
-    for p in evaluation.predictions:
-        frame = pandas.DataFrame({"post_id": ids[p.posts], "seed": p.seed, "fold": p.fold, "split": p.part})
-        frame["label"], frame["predicted"] = names[p.labels], names[p.predicted]
-        for index, name in enumerate(classes):
-            frame[f"p({name})"] = p.probabilities[:, index].astype(np.float32)
-        frame["majority"] = names[p.majority]
-        frame["event"], frame["concordant"] = events[p.posts], evaluation.protocol.concordant[p.posts].astype(np.int8)
-        frames.append(frame)
-    return pandas.concat(frames, ignore_index=True)
-
-
-def _history(fitted: Sequence[tuple[str, Any]]) -> Any:
-    import pandas
-
-    rows = [{"fit": label, **epoch} for label, model in fitted for epoch in model.history]
-    return pandas.DataFrame(rows or {"fit": [label for label, _ in fitted]})
+        classes = self.protocol.task.classes
+        names = np.array(classes, dtype=object)
+        ids = np.array(self.posts.ids, dtype=object)
+        events = np.array(self.posts.events, dtype=object)
+        frames = []
+        for p in self.predictions:
+            frame = pandas.DataFrame({"post_id": ids[p.posts], "seed": p.seed, "fold": p.fold, "split": p.part})
+            frame["label"], frame["predicted"] = names[p.labels], names[p.predicted]
+            for index, name in enumerate(classes):
+                frame[f"p({name})"] = p.probabilities[:, index].astype(np.float32)
+            frame["majority"] = names[p.majority]
+            frame["event"], frame["concordant"] = events[p.posts], self.protocol.concordant[p.posts].astype(np.int8)
+            frames.append(frame)
+        return pandas.concat(frames, ignore_index=True)

@@ -1,248 +1,132 @@
-"""Stage two: train a head on cached views over several seeds, and say how good it is."""
+"""Stage two: train heads on loaded views over several seeds, and write a run of each."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-import classifiers
+from classifiers import FittedHead, HeadError, HeadSpec, Job, Outcome, fit_each, head_card
 from classifiers.balance import Balance, check_balance
 from classifiers.metrics import majority_label
-from pipeline.datasets.posts import Posts
-from pipeline.errors import UsageError
 from pipeline.log import say
 from pipeline.protocols.choose import Protocol
-from pipeline.runs.config import Division, divide, run_config
-from pipeline.runs.division import Member, words
-from pipeline.runs.evaluation import Evaluation, Prediction, find_runs, fit_name, read_summary, write_run
-from pipeline.runs.model_spec import ModelSpec, card_of
-from pipeline.runs.showing import Showing, shown
-from pipeline.runs.views import Source, default_models, find_sources, load_views
-
-PARTS = ("dev", "test")
-ALL_SHOWN = Showing()
-
-
-@dataclass
-class Fitted:
-    """A finished run: its folder, its configuration and its evaluation per part ("dev", "test")."""
-
-    run: Path
-    config: dict[str, Any]
-    evaluation: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        keys = ("task", "setting", "split", "head", "preset", "views", "seeds", "left_out", "notes")
-        said = {
-            key: self.config[key]
-            for key in ("balance", "eval_setting", "mix_share")
-            if self.config.get(key) is not None
-        }
-        return {"run": str(self.run), **{key: self.config[key] for key in keys}, **said, **self.evaluation}
-
-    def warnings(self) -> list[str]:
-        """What a reader of the figures must know: posts left out, and what the protocol cannot promise."""
-        left_out = self.config["left_out"]
-        said = [f"{sum(left_out.values())} labelled posts are left out: {words(left_out)}"] if left_out else []
-        said += self.config["notes"]
-        test = self.evaluation["test"]
-        if test["macro_f1"]["mean"] <= test["majority_macro_f1"]:
-            called = _called(self.config["head"], self.config.get("balance", {"label": "none"})["label"])
-            said.append(f"on test {called} is no better than always answering the majority class (macro-F1)")
-        return said
-
-
-def choose_sources(
-    posts: Posts,
-    cache: Path,
-    head: str,
-    *,
-    model: str | None,
-    image: str | None,
-    text: str | None,
-    caption: str | None = None,
-    showing: Showing = ALL_SHOWN,
-) -> list[Source]:
-    """The views to train on: `--image`, `--text` and `--caption`, or `--model` for the first two, or what is cached.
-
-    With one of them alone, only that modality is used. Raises `UsageError` where the head or the setting needs one
-    that was not given.
-    """
-    declared = classifiers.head_card(head)
-    if model is not None:
-        modalities = card_of(ModelSpec.parse(model), posts, cache).modalities
-        image = image or (model if {"image", "joint"} & set(modalities) else None)
-        text = text or (model if "text" in modalities else None)
-    if image is None and text is None and caption is None and showing.eval_setting is None:
-        chosen = default_models(posts, cache, ("image", "text"))
-        image, text = chosen["image"], chosen["text"]
-        say(f"Models: image {image}, text {text} (chosen from what is cached)")
-    given = [m for m, spec in (("image", image), ("text", text), ("caption", caption)) if spec]
-    showing.trained(given)
-    sources = find_sources(posts, cache, image, text, caption)
-    if len(sources) < declared.views[0]:
-        raise UsageError(f"The head '{head}' needs an image and a text model; give --image and --text.")
-    return sources
+from pipeline.runs.config import RunConfig
+from pipeline.runs.division import Division, Fit, divide, trained_config
+from pipeline.runs.evaluation import Evaluation, Prediction
+from pipeline.runs.material import Material
+from pipeline.runs.run import PARTS, Run
 
 
 def fit_head(
-    posts: Posts,
+    material: Material,
     protocol: Protocol,
-    head: str,
-    sources: Sequence[Source],
+    spec: HeadSpec,
     seeds: Sequence[int],
     runs: Path,
     *,
-    params: Mapping[str, Any] | None = None,
-    balance: Balance | None = None,
     workers: int | None = None,
-    showing: Showing = ALL_SHOWN,
-) -> Fitted:
-    """Train `head` once per seed and fold, evaluate on dev and test, and write the run folder.
+) -> Run:
+    """Train the head of `spec` once per seed and fold, evaluate on dev and test, and write the run into `runs`.
 
-    `params` are those of the head and its trainer, "preset" among them; `balance` is for the train posts. Posts whose
-    features are not usable are left out of training and evaluation, and counted.
+    Posts whose features are not usable are left out of training and evaluation, and counted. Raises `HeadError` where
+    the head cannot be trained, `CrisisError` where no usable post is left in a part.
     """
-    (cell,) = fit_matrix(
-        posts,
-        [protocol],
-        [head],
-        sources,
-        seeds,
-        runs,
-        params=params,
-        balances=[balance or Balance()],
-        workers=workers,
-        showing=showing,
-    )
-    if isinstance(cell, Exception):
-        raise cell
-    return cell
+    (found,) = fit_matrix(material, [protocol], [spec], seeds, runs, workers=workers)
+    if isinstance(found, HeadError):
+        raise found
+    return found
 
 
 def fit_matrix(
-    posts: Posts,
+    material: Material,
     protocols: Sequence[Protocol],
-    heads: Sequence[str],
-    sources: Sequence[Source],
+    specs: Sequence[HeadSpec],
     seeds: Sequence[int],
     runs: Path,
     *,
-    params: Mapping[str, Any] | None = None,
-    balances: Sequence[Balance] = (Balance(),),
     workers: int | None = None,
     keep: bool = False,
-    showing: Showing = ALL_SHOWN,
-) -> Iterator[Fitted | classifiers.HeadError]:
-    """Every head on every protocol with every balance, each as `fit_head`, with the views read once for all.
+) -> Iterator[Run | HeadError]:
+    """Every spec on every protocol, each as `fit_head`, over views that are read once.
 
-    Gives each run as soon as it is whole and written, so that Ctrl-C loses only what is under way; a head
-    that cannot be trained gives its error, and the others go on. `params` go to all heads. Of several `balances`, a
-    head goes without those it cannot take. With `keep`, a run whose folder is in `runs` already, with a configuration
-    that is equal in everything, is given from there.
-    `showing` says which views are shown in training and in asking.
+    Gives each run as soon as it is whole and written, so that Ctrl-C loses only what is under way; a head that cannot
+    be trained gives its error, and the others go on. With `keep`, a run that is in `runs` already, whole and with a
+    configuration that is equal in everything, is given from there.
     """
-    wanted = np.flatnonzero(np.any([protocol.labels >= 0 for protocol in protocols], axis=0))
-    views = load_views(posts, sources, wanted)
-    visible = shown(views.arrays, showing)
-    labels = {str(index): np.tile(protocol.labels[wanted], visible.blocks) for index, protocol in enumerate(protocols)}
-    divided = [
-        divide(posts, protocol, str(index), seeds, sources, views, visible, wanted)
-        for index, protocol in enumerate(protocols)
-    ]
-    jobs: list[classifiers.Job] = []
+    divisions = [divide(material, protocol, seeds) for protocol in protocols]
+    labels = {str(index): division.labels for index, division in enumerate(divisions)}
+    jobs: list[Job] = []
     owners: list[tuple[_Cell, int]] = []
-    for own, head, balance in itertools.product(divided, heads, balances):
-        if len(balances) > 1 and not takes(head, balance, len(sources)):
+    for (name, division), spec in itertools.product(zip(labels, divisions, strict=True), specs):
+        cell = _Cell(division, spec, trained_config(division, spec))
+        if keep and cell.config is not None and (run := Run.find(runs, cell.config)) is not None:
+            yield run
             continue
-        config = run_config(posts, own, head, balance, sources, views, wanted, seeds, params or {}, showing)
-        cell = _Cell(own, head, balance, config)
-        done = find_runs(runs, cell.config) if keep and cell.config else []
-        if done:
-            yield Fitted(done[-1].resolve(), *read_summary(done[-1]))
-            continue
-        for number, member in enumerate(own.members):
-            jobs.append(_job(cell, member, params or {}))
+        for number, fit in enumerate(division.fits):
+            jobs.append(_job(cell, fit, name))
             owners.append((cell, number))
-    for index, outcome in classifiers.fit_each(jobs, visible.arrays, labels, workers):
+    for index, outcome in fit_each(jobs, material.visible.arrays, labels, workers):
         cell, number = owners[index]
         cell.outcomes[number] = outcome
-        if len(cell.outcomes) == len(cell.division.members):
-            yield _finished(posts, cell, wanted, runs)
+        if len(cell.outcomes) == len(cell.division.fits):
+            yield _finished(cell, runs)
             cell.outcomes.clear()
 
 
-@dataclass
-class _Cell:
-    """One head on one protocol with one balance: its configuration, and the outcomes there are so far.
-
-    There is no configuration for a head whose parameters are wrong; its fits say why.
-    """
-
-    division: Division
-    head: str
-    balance: Balance
-    config: dict[str, Any] | None
-    outcomes: dict[int, Any] = field(default_factory=dict)
-
-
-def takes(head: str, balance: Balance, views: int) -> bool:
+def can_balance(head: str, balance: Balance, views: int) -> bool:
     """Whether `head` over that many views can be trained so; why not goes to standard error."""
     try:
-        check_balance(balance, classifiers.head_card(head), views)
-    except classifiers.HeadError as error:
+        check_balance(balance, head_card(head), views)
+    except HeadError as error:
         say(str(error))
         return False
     return True
 
 
-def _job(cell: _Cell, member: Member, params: Mapping[str, Any]) -> classifiers.Job:
-    return classifiers.Job(
-        classifiers.HeadSpec(cell.head, params, cell.balance),
-        member.trained,
-        member.asked["dev"],
-        len(cell.division.protocol.task.classes),
-        member.seed,
-        labels=cell.division.labels,
-        answer=tuple(member.asked[part] for part in PARTS),
+@dataclass
+class _Cell:
+    """One spec on one division: its configuration, and the outcomes of its fits so far, by their number.
+
+    There is no configuration for a head whose parameters are wrong; its fits say why.
+    """
+
+    division: Division
+    spec: HeadSpec
+    config: RunConfig | None
+    outcomes: dict[int, Outcome | HeadError] = field(default_factory=dict)
+
+
+def _job(cell: _Cell, fit: Fit, labels: str) -> Job:
+    return Job(
+        cell.spec,
+        train_rows=fit.trained,
+        dev_rows=fit.asked["dev"],
+        n_classes=len(cell.division.protocol.task.classes),
+        seed=fit.seed,
+        labels=labels,
+        answer=tuple(fit.asked[part] for part in PARTS),
         discordant=cell.division.discordant,
     )
 
 
-def _finished(posts: Posts, cell: _Cell, wanted: np.ndarray, runs: Path) -> Fitted | classifiers.HeadError:
+def _finished(cell: _Cell, runs: Path) -> Run | HeadError:
     """The cell's run, evaluated and written; the first error of its fits when there is one."""
-    protocol = cell.division.protocol
-    labels = protocol.labels[wanted]
+    material, protocol = cell.division.material, cell.division.protocol
+    labels = protocol.labels[material.rows]
     predictions: list[Prediction] = []
-    fitted: list[tuple[str, Any]] = []
-    for number, member in enumerate(cell.division.members):
+    fitted: list[tuple[str, FittedHead]] = []
+    for number, fit in enumerate(cell.division.fits):
         outcome = cell.outcomes[number]
-        if isinstance(outcome, classifiers.HeadError):
-            return classifiers.HeadError(f"{protocol.task.name}, {_called(cell.head, cell.balance.label)}: {outcome}")
-        fitted.append((fit_name(member.seed, member.fold), outcome.fitted))
-        majority = majority_label(labels[member.rows["train"]])
+        if isinstance(outcome, HeadError):
+            return HeadError(f"{protocol.task.name}, {cell.spec.called}: {outcome}")
+        fitted.append((fit.name, outcome.fitted))
+        majority = majority_label(labels[fit.rows["train"]])
         for part, probabilities in zip(PARTS, outcome.answers, strict=True):
+            rows = fit.rows[part]
             predictions.append(
-                Prediction(
-                    seed=member.seed,
-                    fold=member.fold,
-                    part=part,
-                    posts=wanted[member.rows[part]],
-                    labels=labels[member.rows[part]],
-                    probabilities=probabilities,
-                    majority=majority,
-                )
+                Prediction(fit.seed, fit.fold, part, material.rows[rows], labels[rows], probabilities, majority)
             )
     assert cell.config is not None
-    evaluation = Evaluation(posts, protocol, predictions)
-    folder = write_run(runs, cell.config, evaluation, fitted)
-    return Fitted(folder, cell.config, evaluation.summary())
-
-
-def _called(head: str, balance: str) -> str:
-    return f"the head '{head}'" + (f" with balance {balance}" if balance != "none" else "")
+    return Run.write(runs, cell.config, Evaluation(material.posts, protocol, predictions), fitted)

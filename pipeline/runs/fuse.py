@@ -1,10 +1,11 @@
-"""Decision fusion of finished runs: their stored predictions put together by a rule, nothing trained (H3)."""
+"""Decision fusion of finished runs: their stored predictions put together by a rule, nothing trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import TASKS, Task
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.choose import Protocol
-from pipeline.runs.evaluation import Evaluation, Prediction, read_summary, write_run
-from pipeline.runs.fit import Fitted
+from pipeline.runs.config import RunConfig
+from pipeline.runs.evaluation import Evaluation, Prediction
+from pipeline.runs.run import Run
 
 if TYPE_CHECKING:
     import pandas
@@ -22,92 +24,94 @@ if TYPE_CHECKING:
 # the class that "or" and "and" ask for (Farah 2025, 3.5.1)
 POSITIVE = {"informative": "informative"}
 KEYS = ["seed", "fold", "split", "post_id"]
+# how far stored probabilities, float32 or coarser, may miss the sum of 1
+SLACK = 1e-3
 SAME = ("dataset", "task", "classes", "setting", "split", "seeds")
 
 
-def fuse_runs(folders: Sequence[Path], rule: str, positive: str | None, runs: Path) -> Fitted:
-    """Fuse the predictions of two or more run folders and write the outcome as a run of its own.
+def fuse_runs(members: Sequence[Run], rule: str, positive: str | None, runs: Path) -> Run:
+    """Fuse the predictions of two or more runs and write the outcome into the folder `runs`, as a run itself.
 
-    The runs must be of the same dataset, task, setting, split and seeds. Posts that some run left out are left
-    out and counted. Raises `UsageError` for runs that do not belong together, `DataError` for a folder that
-    holds no whole run or runs that know a post under different labels.
+    The runs must be of the same dataset, task, setting, split and seeds. Posts that some run left out are left out and
+    counted. Raises `UsageError` for runs that do not belong together, `DataError` for runs that know a post under
+    different labels, or whose predictions are damaged or not probabilities.
     """
     if rule not in RULES:
         raise UsageError(f"There is no rule '{rule}'; choose one of {', '.join(RULES)}.")
-    if len(folders) < 2:
+    if len(members) < 2:
         raise UsageError("Fusion needs two run folders or more.")
-    configs, shared, missing = matched_runs(folders)
-    classes = tuple(configs[0]["classes"])
-    answers = [frame[[f"p({name})" for name in classes]].to_numpy() for frame in shared]
-    fused = fuse(rule, answers, _positive(rule, configs[0]["task"], classes, positive))
-    evaluation = _evaluation(configs[0], classes, shared[0], fused)
-    config = _config(folders, configs, rule, positive, missing)
-    return Fitted(write_run(runs, config, evaluation, []), config, evaluation.summary())
+    shared, missing = matched_predictions(members)
+    config = members[0].config
+    answers = [_probabilities(run, frame) for run, frame in zip(members, shared, strict=True)]
+    fused = fuse(rule, answers, _positive(rule, config.task, config.classes, positive))
+    evaluation = _evaluation(config, shared[0], fused)
+    return Run.write(runs, _config(members, rule, positive, missing), evaluation)
 
 
-def fuse_seeds(folder: Path, members: int, runs: Path) -> Fitted:
-    """Average the probabilities of every `members` seeds in turn of one run, and write the outcome as a run of its own.
+def fuse_seeds(run: Run, members: int, runs: Path) -> Run:
+    """Average the probabilities of every `members` seeds in turn, and write the outcome into `runs`, as a run itself.
 
     A run of 30 seeds gives ten ensembles of 3, whose mean and deviation are told as those of seeds are; each ensemble
     has the number of its first seed. Raises `UsageError` for a run whose seeds drew different posts or are not a
-    multiple of `members`, `DataError` for a folder that holds no whole run.
+    multiple of `members`, `DataError` for one whose predictions are damaged or not probabilities.
     """
-    config, frame = read_run(folder)
-    seeds = config["seeds"]
+    config, frame = run.config, run.predictions
+    seeds, name = config.seeds, run.folder.name
     if members < 2 or len(seeds) % members:
-        raise UsageError(f"{folder.name} has {len(seeds)} seeds, which are not ensembles of {members} (--members).")
+        raise UsageError(f"{name} has {len(seeds)} seeds, which are not ensembles of {members} (--members).")
     keys = ["fold", "split", "post_id"]
     parts = [frame[frame["seed"] == seed].set_index(keys, drop=False) for seed in seeds]
     if any(not part.index.equals(parts[0].index) for part in parts[1:]):
-        raise UsageError(f"The seeds of {folder.name} drew different posts, so their answers cannot be averaged.")
-    columns = [f"p({name})" for name in config["classes"]]
+        raise UsageError(f"The seeds of {name} drew different posts, so their answers cannot be averaged.")
     firsts, answers = [], []
     for start in range(0, len(seeds), members):
-        held = [part[columns].to_numpy() for part in parts[start : start + members]]
+        held = [_probabilities(run, part) for part in parts[start : start + members]]
         firsts.append(parts[start])
         answers.append(fuse("mean", held))
     import pandas
 
-    fused, shared = np.concatenate(answers), pandas.concat(firsts)
-    evaluation = _evaluation(config, tuple(config["classes"]), shared, fused)
-    own = {
-        **config,
-        "head": f"{config['head']}_ensemble",
-        "parameters": {**config["parameters"], "members": members},
-        "seeds": seeds[::members],
-        "fused": [{"run": folder.resolve().name, "head": config["head"]}],
-    }
-    return Fitted(write_run(runs, own, evaluation, []), own, evaluation.summary())
+    ensembles = replace(
+        config,
+        head=f"{config.head}_ensemble",
+        parameters={**config.parameters, "members": members},
+        seeds=seeds[::members],
+        fused=({"run": name, "head": config.head},),
+    )
+    return Run.write(runs, ensembles, _evaluation(config, pandas.concat(firsts), np.concatenate(answers)))
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any], pandas.DataFrame]:
-    """The configuration and the stored predictions of a run folder; `DataError` when it is not whole."""
-    import pandas
+def matched_predictions(runs: Sequence[Run]) -> tuple[list[pandas.DataFrame], int]:
+    """The stored predictions that all of the runs have, in the order of the first, and how many posts only some have.
 
-    config, _ = read_summary(folder)
-    try:
-        return config, pandas.read_parquet(folder / "predictions.parquet")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} holds no whole run ({type(error).__name__}).") from error
-
-
-def matched_runs(folders: Sequence[Path]) -> tuple[list[dict[str, Any]], list[pandas.DataFrame], int]:
-    """The configurations of runs of the same task, splits and seeds; the stored predictions that all of them have, in
-    the order of the first; and how many distinct posts only some have. Raises as `fuse_runs`.
+    Raises `UsageError` where the runs differ in task, splits or seeds, `DataError` where they differ in labels.
     """
-    configs, frames = map(list, zip(*(read_run(folder) for folder in folders), strict=True))
-    for folder, config in zip(folders[1:], configs[1:], strict=True):
+    first = runs[0]
+    for run in runs[1:]:
         for key in SAME:
-            if config[key] != configs[0][key]:
+            ours, theirs = (one.config.to_json()[key] for one in (first, run))
+            if ours != theirs:
                 raise UsageError(
-                    f"The runs differ in their {key}: {folders[0].name} has {configs[0][key]}, "
-                    f"{folder.name} has {config[key]}; give runs of the same {key}."
+                    f"The runs differ in their {key}: {first.folder.name} has {ours}, {run.folder.name} has {theirs}; "
+                    f"give runs of the same {key}."
                 )
-    shared, missing = _shared_rows(frames)
-    for folder, frame in zip(folders[1:], shared[1:], strict=True):
+    shared, missing = _shared_rows([run.predictions for run in runs])
+    for run, frame in zip(runs[1:], shared[1:], strict=True):
         if (frame["label"].to_numpy() != shared[0]["label"].to_numpy()).any():
-            raise DataError(f"{folder} knows some posts under other labels than {folders[0]}; give runs of one table.")
-    return configs, shared, missing
+            raise DataError(
+                f"{run.folder} knows some posts under other labels than {first.folder}; give runs of one table."
+            )
+    return shared, missing
+
+
+def _probabilities(run: Run, frame: pandas.DataFrame) -> np.ndarray:
+    """The probabilities of the rows of `frame`, float [n, C]; `DataError` for what cannot be any."""
+    found: np.ndarray = frame[run.config.probability_columns].to_numpy()
+    if not (np.isfinite(found).all() and (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=SLACK)):
+        raise DataError(
+            f"{run.folder} has predictions that are not probabilities: each post's must be finite, 0 or more, and sum "
+            "to 1; fit the head again."
+        )
+    return found
 
 
 def _shared_rows(frames: Sequence[pandas.DataFrame]) -> tuple[list[pandas.DataFrame], int]:
@@ -137,14 +141,12 @@ def _positive(rule: str, task: str, classes: tuple[str, ...], named: str | None)
     return classes.index(name)
 
 
-def _evaluation(
-    config: dict[str, Any], classes: tuple[str, ...], frame: pandas.DataFrame, fused: np.ndarray
-) -> Evaluation:
+def _evaluation(config: RunConfig, frame: pandas.DataFrame, fused: np.ndarray) -> Evaluation:
     """The evaluation of the fused answers, from what the first run's rows say of the posts."""
     first = frame.drop_duplicates("post_id")
     ids, empty = first["post_id"].tolist(), [""] * len(first)
     posts = Posts(
-        name=config["dataset"],
+        name=config.dataset,
         root=Path(),
         ids=ids,
         groups=ids,
@@ -154,13 +156,13 @@ def _evaluation(
         labels={},
         origin="stored predictions",
     )
-    number = {name: index for index, name in enumerate(classes)}
+    number = {name: index for index, name in enumerate(config.classes)}
     labels = first["label"].map(number).to_numpy(np.int64)
-    task = TASKS.get(config["task"]) or Task(config["task"], config["task"], classes, "a table's own labels")
+    task = TASKS.get(config.task) or Task(config.task, config.task, config.classes, "a table's own labels")
     protocol = Protocol(
         task=task,
-        setting=config["setting"],
-        split=config["split"],
+        setting=config.setting,
+        split=config.split,
         labels=labels,
         concordant=first["concordant"].to_numpy(np.int64),
         folds=lambda seed: [],
@@ -174,36 +176,34 @@ def _evaluation(
     return Evaluation(posts, protocol, predictions)
 
 
-def _config(
-    folders: Sequence[Path], configs: Sequence[dict[str, Any]], rule: str, positive: str | None, missing: int
-) -> dict[str, Any]:
-    """The runs' common configuration, and which runs were fused how."""
+def _config(members: Sequence[Run], rule: str, positive: str | None, missing: int) -> RunConfig:
+    """What the runs have in common, and which were fused how."""
+    configs = [run.config for run in members]
     views: dict[str, str] = {}
     fingerprints: dict[str, str] = {}
     for number, config in enumerate(configs, start=1):
-        for modality, label in config["views"].items():
+        for modality, label in config.views.items():
             views[f"{number} {modality}"] = label
-            fingerprints[f"{number} {modality}"] = config["fingerprints"][modality]
-    return {
-        **{key: configs[0][key] for key in ("dataset", "posts", *SAME[1:5])},
-        "head": f"decision_{rule}",
+            fingerprints[f"{number} {modality}"] = config.fingerprints[modality]
+    first = configs[0]
+    return RunConfig(
+        dataset=first.dataset,
+        posts=first.posts,
+        task=first.task,
+        classes=first.classes,
+        setting=first.setting,
+        split=first.split,
+        head=f"decision_{rule}",
         # nothing is trained here: what is told is how the fused heads were
-        "preset": " + ".join(dict.fromkeys(config["preset"] for config in configs)),
-        "balance": {
-            "label": " + ".join(dict.fromkeys(config.get("balance", {"label": "none"})["label"] for config in configs))
-        },
-        "parameters": {"rule": rule, **({"positive": positive} if positive else {})},
-        "views": views,
-        "fingerprints": fingerprints,
-        # the fused runs hold different vectors and may have been shown different views; their own configurations say so
-        "identity": None,
-        "eval_setting": None,
-        "mix_share": None,
-        "seeds": configs[0]["seeds"],
-        "test_to_train": configs[0].get("test_to_train", 0.0),
-        "fused": [
-            {"run": folder.resolve().name, "head": c["head"]} for folder, c in zip(folders, configs, strict=True)
-        ],
-        "left_out": {"not in every run": missing} if missing else {},
-        "notes": list(dict.fromkeys(note for config in configs for note in config["notes"])),
-    }
+        preset=" + ".join(dict.fromkeys(config.preset for config in configs)),
+        balance={"label": " + ".join(dict.fromkeys(config.balance_label for config in configs))},
+        parameters={"rule": rule, **({"positive": positive} if positive else {})},
+        views=views,
+        fingerprints=fingerprints,
+        # no identity and no setting of views: the fused runs differ in them, and their own configurations say how
+        seeds=first.seeds,
+        test_to_train=first.test_to_train,
+        fused=tuple({"run": run.folder.name, "head": run.config.head} for run in members),
+        left_out={"not in every run": missing} if missing else {},
+        notes=tuple(dict.fromkeys(note for config in configs for note in config.notes)),
+    )

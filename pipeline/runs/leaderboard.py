@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cache import files
 from classifiers.significance import Answers, draws_for, holm, interval, over_posts, over_seeds
 from features.fingerprint import digest_of
-from pipeline.errors import DataError
-from pipeline.runs.fit import Fitted
+from pipeline.runs.run import Run
 
 LEVEL = 0.05
 
 
-def leaderboard(runs: Sequence[Fitted], metric: str = "macro_f1") -> list[dict[str, Any]]:
+def leaderboard(runs: Sequence[Run], metric: str = "macro_f1") -> list[dict[str, Any]]:
     """A row per run, by task, the best mean of `metric` on dev first: nothing is chosen on test.
 
     A row holds that mean and its deviation over seeds on dev and test, the test figure's 95 % interval over posts,
@@ -29,33 +29,33 @@ def leaderboard(runs: Sequence[Fitted], metric: str = "macro_f1") -> list[dict[s
     the best itself.
     """
     rows = []
-    for task in dict.fromkeys(run.config["task"] for run in runs):
-        held = [run for run in runs if run.config["task"] == task]
-        held.sort(key=lambda run: -run.evaluation["dev"][metric]["mean"])
+    for task in dict.fromkeys(run.config.task for run in runs):
+        held = [run for run in runs if run.config.task == task]
+        held.sort(key=lambda run: -run.dev(metric)["mean"])
         rows += _of_task(held, metric)
     return rows
 
 
-def _of_task(held: Sequence[Fitted], metric: str) -> list[dict[str, Any]]:
+def _of_task(held: Sequence[Run], metric: str) -> list[dict[str, Any]]:
     numbers: dict[str, int] = {}
     answers = [_answers(run, numbers) for run in held]
-    best = held[0].evaluation["test"][metric]
+    best = held[0].test(metric)
     rows: list[dict[str, Any]] = []
     draws = draws_for(len(held) - 1)
     for rank, (run, said) in enumerate(zip(held, answers, strict=True), start=1):
-        dev, test = run.evaluation["dev"][metric], run.evaluation["test"][metric]
+        dev, test = run.dev(metric), run.test(metric)
         low, high = interval(said, metric)
-        pair = rank > 1 and run.config["seeds"] == held[0].config["seeds"]
-        shared = run.config.get("test_to_train", 0.0)
+        pair = rank > 1 and run.config.seeds == held[0].config.seeds
+        shared = run.config.test_to_train
         rows.append(
             {
-                "task": run.config["task"],
+                "task": run.config.task,
                 "rank": rank,
-                "head": run.config["head"],
-                "balance": run.config.get("balance", {"label": "none"})["label"],
-                "preset": run.config["preset"],
-                "views": " + ".join(run.config["views"].values()),
-                "seeds": len(run.config["seeds"]),
+                "head": run.config.head,
+                "balance": run.config.balance_label,
+                "preset": run.config.preset,
+                "views": " + ".join(run.config.views.values()),
+                "seeds": len(run.config.seeds),
                 "metric": metric,
                 "dev": dev["mean"],
                 "dev_sd": dev["sd"],
@@ -63,11 +63,11 @@ def _of_task(held: Sequence[Fitted], metric: str) -> list[dict[str, Any]]:
                 "test_sd": test["sd"],
                 "test_low": low,
                 "test_high": high,
-                "majority": run.evaluation["test"][f"majority_{metric}"],
+                "majority": run.summary["test"][f"majority_{metric}"],
                 "gap": test["mean"] - best["mean"],
                 "p_seeds": over_seeds(test["values"], best["values"], shared) if pair else None,
                 "p_posts": over_posts(said, answers[0], metric, draws) if rank > 1 else None,
-                "run": str(run.run),
+                "run": str(run.folder),
             }
         )
     for kind in ("p_seeds", "p_posts"):
@@ -83,30 +83,21 @@ def write_leaderboard(runs: Path, rows: Sequence[dict[str, Any]]) -> Path:
     """Write the rows beside the run folders as CSV and JSON; the CSV's path. The same runs give the same name."""
     name = "leaderboard-" + digest_of({"runs": [row["run"] for row in rows], "metric": rows[0]["metric"]})[:8]
     path = runs.resolve() / f"{name}.csv"
-    for target in (path, path.with_suffix(".json")):
-        building = target.with_name(f".{target.name}.{os.getpid()}")
-        with building.open("w", encoding="utf-8", newline="") as file:
-            if target.suffix == ".csv":
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-            else:
-                json.dump({"leaderboard": list(rows)}, file, indent=2, ensure_ascii=False)
-        building.replace(target)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_whole(path, table.getvalue().encode())
+    content = json.dumps({"leaderboard": list(rows)}, indent=2, ensure_ascii=False)
+    files.write_whole(path.with_suffix(".json"), content.encode())
     return path
 
 
-def _answers(run: Fitted, numbers: dict[str, int]) -> Answers:
+def _answers(run: Run, numbers: dict[str, int]) -> Answers:
     """What the run said on test; `numbers` gives posts the same number in all runs."""
-    import pandas
-
-    wanted = ["post_id", "seed", "split", "label", "predicted"]
-    try:
-        frame = pandas.read_parquet(run.run / "predictions.parquet", columns=wanted)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{run.run} holds no whole run ({type(error).__name__}).") from error
+    frame = run.read_predictions(["post_id", "seed", "split", "label", "predicted"])
     frame = frame[frame["split"] == "test"]
-    index = {name: number for number, name in enumerate(run.config["classes"])}
+    index = {name: number for number, name in enumerate(run.config.classes)}
     return Answers(
         seeds=frame["seed"].to_numpy(np.int64),
         posts=np.array([numbers.setdefault(post, len(numbers)) for post in frame["post_id"]], dtype=np.int64),

@@ -1,8 +1,9 @@
-"""CLIP zero-shot over cached features: no head is trained, the classes are prompts."""
+"""CLIP zero-shot over cached features: no head is trained, the classes are prompts (Teng 2025, section 4.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,60 +16,74 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.protocols.choose import Protocol
 from pipeline.runs.class_prompts import prompt_posts
-from pipeline.runs.config import asked_config
-from pipeline.runs.evaluation import Evaluation, Prediction, write_run
-from pipeline.runs.fit import PARTS, Fitted
+from pipeline.runs.config import RunConfig, asked_config
+from pipeline.runs.evaluation import Evaluation, Prediction
+from pipeline.runs.material import load_material
 from pipeline.runs.model_spec import ModelSpec, card_of
-from pipeline.runs.views import Source, find_sources, load_views
+from pipeline.runs.run import PARTS, Run
+from pipeline.runs.sources import Source, find_sources
+from pipeline.runs.views import load_views
 
+# what only training decides
+UNSAID = frozenset({"identity", "eval_setting", "mix_share", "test_to_train"})
 MODALITIES = {"image": ("image",), "text": ("text",), "both": ("image", "text")}
 
 
-def zero_shot_run(
-    posts: Posts,
-    protocol: Protocol,
-    cache: Path,
-    model: str,
-    modality: str,
-    prompts: str,
-    seeds: Sequence[int],
-    runs: Path,
-) -> Fitted:
-    """Answer the dev and test posts of each seed by the prompts of each class, and write the run folder.
+@dataclass(frozen=True)
+class Prompted:
+    """A model that is asked by prompts: `model` as MODEL[@FINGERPRINT], the `modality` of the vectors to use, "image",
+    "text" or "both" (their mean), and the `prompts`, a task's name or a JSON file {class: [prompt, ...]}.
 
-    `modality` is "image", "text" or "both" (the mean of the two vectors). The seeds only draw splits: nothing
-    else is random. Raises `UsageError` with the command to run where posts or prompts are not encoded, and
-    for prompts that lack a class of the task.
+    Raises `UsageError` for another modality.
     """
-    if modality not in MODALITIES:
-        raise UsageError(f"There is no modality '{modality}'; choose one of {', '.join(MODALITIES)}.")
-    used = MODALITIES[modality]
-    sources = find_sources(posts, cache, *(model if m in used else None for m in ("image", "text")))
-    written = prompt_posts(prompts)
+
+    model: str
+    modality: str
+    prompts: str
+
+    def __post_init__(self) -> None:
+        if self.modality not in MODALITIES:
+            raise UsageError(f"There is no modality '{self.modality}'; choose one of {', '.join(MODALITIES)}.")
+
+    def find_sources(self, posts: Posts, cache: Path) -> list[Source]:
+        """The views of the posts; `UsageError` with the command to run where they are not encoded."""
+        used = MODALITIES[self.modality]
+        return find_sources(posts, cache, *(self.model if name in used else None for name in ("image", "text")))
+
+
+def zero_shot_run(
+    posts: Posts, protocol: Protocol, cache: Path, asked: Prompted, seeds: Sequence[int], runs: Path
+) -> Run:
+    """Answer the dev and test posts of each seed by the prompts of each class, and write the run into `runs`.
+
+    The seeds only draw splits: nothing else is random. Raises `UsageError` with the command to run where posts or
+    prompts are not encoded, and for prompts that lack a class of the task.
+    """
+    sources = asked.find_sources(posts, cache)
+    written = prompt_posts(asked.prompts)
     source = _prompt_source(written, cache, sources[0])
     found = load_views(written, [source], np.arange(len(written)))
     classes = class_vectors(found.arrays["text"], written.pair_labels, protocol.task.classes)
 
-    wanted = np.flatnonzero(protocol.labels >= 0)
-    views = load_views(posts, sources, wanted)
-    answers = zero_shot({name: array[views.usable] for name, array in views.arrays.items()}, classes)
-    place = np.full(len(posts), -1, dtype=np.int64)
-    place[wanted[views.usable]] = np.arange(len(answers))
-    predictions = _predictions(protocol, seeds, place, answers)
-    config = {
+    material = load_material(posts, [protocol], sources)
+    views = material.views
+    usable = zero_shot({name: array[views.usable] for name, array in views.arrays.items()}, classes)
+    answers = np.zeros((len(material.rows), usable.shape[1]), dtype=usable.dtype)
+    answers[views.usable] = usable
+    predictions = _predictions(protocol, seeds, material.places, answers)
+    config = RunConfig(
         **asked_config(posts, protocol),
-        "head": "zero_shot",
-        "preset": "untrained",
-        "balance": {"label": "none"},
-        "parameters": {"modality": modality, "prompts": dict(zip(written.ids, written.texts, strict=True))},
-        "views": {one.modality: one.label for one in sources},
-        "fingerprints": {**views.fingerprints, "prompts": found.fingerprints["text"]},
-        "seeds": list(seeds),
-        "left_out": dict(views.left_out),
-        "notes": list(protocol.notes),
-    }
-    evaluation = Evaluation(posts, protocol, predictions)
-    return Fitted(write_run(runs, config, evaluation, []), config, evaluation.summary())
+        head="zero_shot",
+        preset="untrained",
+        parameters={"modality": asked.modality, "prompts": dict(zip(written.ids, written.texts, strict=True))},
+        views={one.modality: one.label for one in sources},
+        fingerprints={**views.fingerprints, "prompts": found.fingerprints["text"]},
+        seeds=tuple(seeds),
+        left_out=views.left_out,
+        notes=protocol.notes,
+        unsaid=UNSAID,
+    )
+    return Run.write(runs, config, Evaluation(posts, protocol, predictions))
 
 
 def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
@@ -90,19 +105,21 @@ def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
 def _content(path: Path) -> dict[str, Any]:
     """What the file's fingerprint was computed from."""
     with FeatureFile.open(path) as file:
-        return file.provenance.get("content", {})
+        content: dict[str, Any] = file.provenance.get("content", {})
+        return content
 
 
-def _predictions(protocol: Protocol, seeds: Sequence[int], place: np.ndarray, answers: np.ndarray) -> list[Prediction]:
+def _predictions(protocol: Protocol, seeds: Sequence[int], places: np.ndarray, answers: np.ndarray) -> list[Prediction]:
+    """`places` int64 [posts] gives a post's row in `answers` [n, C], -1 for one that is left out."""
     predictions = []
     for seed in seeds:
         for fold in protocol.folds(seed):
             majority = majority_label(protocol.labels[fold.train])
             for part in PARTS:
                 rows = getattr(fold, part)
-                rows = rows[place[rows] >= 0]
+                rows = rows[places[rows] >= 0]
                 if not len(rows):
                     raise CrisisError(f"No post with usable features is left in {part}.")
                 labels = protocol.labels[rows]
-                predictions.append(Prediction(seed, fold.name, part, rows, labels, answers[place[rows]], majority))
+                predictions.append(Prediction(seed, fold.name, part, rows, labels, answers[places[rows]], majority))
     return predictions

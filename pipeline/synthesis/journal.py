@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cache import files
 from pipeline.errors import DataError, UsageError
 
 FORMAT = 1
@@ -35,7 +36,7 @@ class Journal:
         self._stream = path.open("ab")
         if not begun:
             self._append({"kind": "begin", "format": FORMAT, "settings": dict(settings)})
-            _sync_folder(path.parent)
+            files.sync_folder(path.parent)
 
     def __enter__(self) -> Journal:
         return self
@@ -107,22 +108,3 @@ class Journal:
                     f"'{self.path.parent}' was begun with another {name} ({before.get(name)}, not {now[name]}); take "
                     "another --output, or the same settings to go on."
                 )
-
-
-def write_image(path: Path, data: bytes) -> None:
-    """Put an image where it belongs, whole and on the medium, before the journal names it."""
-    building = path.with_name(f".{path.name}")
-    with building.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    building.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from cache import files
 from features.images import BadImage
 from pipeline.datasets.synthetic import TABLE, is_struck, read_table, write_table
 from pipeline.interrupt import Interrupts
@@ -18,7 +19,7 @@ from pipeline.log import is_quiet
 from pipeline.synthesis.answers import read_answer
 from pipeline.synthesis.endpoint import BadAnswer, SourceDown, TextSource
 from pipeline.synthesis.images import Drawn, ImageSource
-from pipeline.synthesis.journal import Journal, write_image
+from pipeline.synthesis.journal import Journal
 from pipeline.synthesis.language import name_of
 from pipeline.synthesis.near import PHOTO_LIMIT, TEXT_LIMIT, Photos, Texts, is_flat, photo_hash
 from pipeline.synthesis.prompts import Template, draws_for
@@ -169,7 +170,7 @@ class Maker:
         chosen = recipe.template.patterns[pattern]
         post = f"synthetic-{self._tag:06x}-{number:04d}"
         image_path = f"{IMAGES}/{post}{drawn.suffix}"
-        write_image(self._folder / image_path, drawn.data)
+        files.write_whole(self._folder / image_path, drawn.data)
         one = int(photo_hash(drawn.image))
         self._known.own_texts.add(text)
         self._known.own_photos.add(one)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from cache import files
 from features.images import BadImage, decode
 from pipeline.datasets.synthetic import Row, is_struck
 
@@ -27,9 +29,9 @@ def write_sheets(folder: Path, rows: Sequence[Row]) -> list[Path]:
     for old in set(folder.glob("sheet-[0-9]*.png")) - set(pages):
         old.unlink()
     for number, path in enumerate(pages):
-        building = path.with_name(f".{path.name}")
-        _page(folder, rows[number * size : (number + 1) * size]).save(building, "PNG")
-        building.replace(path)
+        png = io.BytesIO()
+        _page(folder, rows[number * size : (number + 1) * size]).save(png, "PNG")
+        files.write_whole(path, png.getbuffer())
     return pages
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from classifiers import Balance, HeadError, HeadSpec
 from features import CARDS, Card
 from features.encoders.classic import Classic
 from pipeline.datasets.posts import Posts
 from pipeline.extraction.extract import Options, extract
+from pipeline.protocols.choose import Protocol
+from pipeline.runs.fit import fit_head, fit_matrix
+from pipeline.runs.material import load_material
+from pipeline.runs.run import Run
+from pipeline.runs.sources import Source
+from pipeline.runs.visibility import ALL_VISIBLE, Visibility
 
 
 class Counting(Classic):
@@ -70,3 +78,41 @@ def noisy_and_cached(folder: Path) -> tuple[Posts, Path]:
     posts = replace(posts, labels={"label": {"pair": labels}})
     extract(posts, classic_card(), Counting(), folder / "cache", Options(), "crisis extract")
     return posts, folder
+
+
+def fit_run(
+    posts: Posts,
+    protocol: Protocol,
+    head: str,
+    sources: Sequence[Source],
+    seeds: Sequence[int],
+    runs: Path,
+    *,
+    params: dict[str, Any] | None = None,
+    balance: Balance | None = None,
+    workers: int | None = None,
+    visibility: Visibility = ALL_VISIBLE,
+) -> Run:
+    """One head trained on views that are loaded for it alone."""
+    material = load_material(posts, [protocol], sources, visibility)
+    spec = HeadSpec(head, params or {}, balance or Balance())
+    return fit_head(material, protocol, spec, seeds, runs, workers=workers)
+
+
+def fit_runs(
+    posts: Posts,
+    protocols: Sequence[Protocol],
+    heads: Sequence[str],
+    sources: Sequence[Source],
+    seeds: Sequence[int],
+    runs: Path,
+    *,
+    params: dict[str, Any] | None = None,
+    balances: Sequence[Balance] = (Balance(),),
+    workers: int | None = None,
+    keep: bool = False,
+) -> list[Run | HeadError]:
+    """Every head with every balance on every protocol."""
+    material = load_material(posts, protocols, sources)
+    specs = [HeadSpec(head, params or {}, balance) for head in heads for balance in balances]
+    return list(fit_matrix(material, protocols, specs, seeds, runs, workers=workers, keep=keep))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -17,9 +19,10 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.choose import choose_protocol
 from pipeline.runs.analyse import analyse_run
-from pipeline.runs.fit import choose_sources, fit_head
+from pipeline.runs.run import Run
+from pipeline.runs.sources import choose_sources
 from pipeline.runs.views import load_views
-from tests.pipeline.support import noisy_and_cached
+from tests.pipeline.support import fit_run, noisy_and_cached
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +36,16 @@ def run(made: tuple[Posts, Path], head: str, *modalities: str, **flags: object) 
     sources = choose_sources(posts, folder / "cache", head, model=None, **given)
     params = {"max_epochs": 3, "lr": 0.01} if head not in ("prototype", "logistic") else {}
     protocol = choose_protocol(posts, **flags)
-    return fit_head(posts, protocol, head, sources, range(2), folder / "runs", params=params).run
+    return fit_run(posts, protocol, head, sources, range(2), folder / "runs", params=params).folder
 
 
 @pytest.fixture(scope="module")
 def fused(made: tuple[Posts, Path]) -> Path:
     return run(made, "concat", "image", "text", split="event")
+
+
+def analysed(run: Path, cache: Path, alone: Sequence[Path] = (), neighbours: int = 10) -> dict[str, Any]:
+    return analyse_run(Run.open(run), cache, [Run.open(folder) for folder in alone], neighbours)
 
 
 def vectors(made: tuple[Posts, Path]) -> dict[str, np.ndarray]:
@@ -49,7 +56,7 @@ def vectors(made: tuple[Posts, Path]) -> dict[str, np.ndarray]:
 
 def test_figures_are_those_of_the_saved_heads_on_the_stored_test_posts(made: tuple[Posts, Path], fused: Path) -> None:
     posts, folder = made
-    views, found = vectors(made), analyse_run(fused, folder / "cache", neighbours=3)
+    views, found = vectors(made), analysed(fused, folder / "cache", neighbours=3)
     frame = pandas.read_parquet(fused / "predictions.parquet").query("split == 'test'")
     for seed in (0, 1):
         right: dict[str, list[bool]] = {name: [] for name in ("both", "image", "text", "image alone", "text alone")}
@@ -91,7 +98,7 @@ def test_posts_that_one_modality_knows_are_counted_against_its_own_run(made: tup
     text, image = (
         run(made, head, view, split="event") for head, view in (("prototype", "text"), ("logistic", "image"))
     )
-    found = analyse_run(fused, made[1] / "cache", alone=[text, image])["one_right"]
+    found = analysed(fused, made[1] / "cache", alone=[text, image])["one_right"]
     keys = ["seed", "fold", "post_id"]
     frames = [
         pandas.read_parquet(folder / "predictions.parquet").query("split == 'test'").set_index(keys).sort_index()
@@ -116,11 +123,11 @@ def test_every_event_keeps_its_own_head_whatever_it_is_called(made: tuple[Posts,
     assert len(set(heads)) == 2 * 7
     frame = pandas.read_parquet(found / "predictions.parquet").query("split == 'test'")
     accuracies = [np.mean(own.label == own.predicted) for _, own in frame.groupby("seed")]
-    assert analyse_run(found, folder / "cache", neighbours=3)["accuracy"]["values"] == pytest.approx(accuracies)
+    assert analysed(found, folder / "cache", neighbours=3)["accuracy"]["values"] == pytest.approx(accuracies)
 
 
 def test_heads_without_read_outs_tell_the_rest(made: tuple[Posts, Path]) -> None:
-    found = analyse_run(run(made, "guided_ca", "image", "text"), made[1] / "cache")
+    found = analysed(run(made, "guided_ca", "image", "text"), made[1] / "cache")
     assert "read_outs" not in found
     assert found["one_right"] == {}
     assert set(found["lost"]) == {"image", "text"}
@@ -141,32 +148,33 @@ def test_command_prints_tables_or_one_object(
     with pytest.raises(SystemExit):
         main()
     found = json.loads(capsys.readouterr().out)
-    assert found == json.loads(json.dumps(analyse_run(fused, made[1] / "cache")))
+    assert found == json.loads(json.dumps(analysed(fused, made[1] / "cache")))
 
 
 def test_runs_that_cannot_be_looked_into_are_refused(made: tuple[Posts, Path], fused: Path, tmp_path: Path) -> None:
     cache = made[1] / "cache"
     with pytest.raises(UsageError, match="has one view"):
-        analyse_run(run(made, "prototype", "text"), cache)
+        analysed(run(made, "prototype", "text"), cache)
     with pytest.raises(UsageError, match="library's head"):
-        analyse_run(run(made, "logistic", "image", "text"), cache)
+        analysed(run(made, "logistic", "image", "text"), cache)
     with pytest.raises(UsageError, match="fewer --neighbours"):
-        analyse_run(fused, cache, neighbours=159)
+        analysed(fused, cache, neighbours=159)
     with pytest.raises(DataError, match="--cache"):
-        analyse_run(fused, tmp_path / "elsewhere")
+        analysed(fused, tmp_path / "elsewhere")
     with pytest.raises(DataError, match="no whole run"):
-        analyse_run(tmp_path, cache)
+        analysed(tmp_path, cache)
     with pytest.raises(UsageError, match="have the same view"):
-        analyse_run(fused, cache, alone=[fused, fused])
+        analysed(fused, cache, alone=[fused, fused])
     with pytest.raises(UsageError, match="differ in their setting"):
-        analyse_run(fused, cache, alone=[run(made, "prototype", "text"), run(made, "prototype", "image")])
+        analysed(fused, cache, alone=[run(made, "prototype", "text"), run(made, "prototype", "image")])
     bare = shutil.copytree(fused, tmp_path / "bare")
     shutil.rmtree(bare / "heads")
     with pytest.raises(UsageError, match="no trained heads"):
-        analyse_run(bare, cache)
+        analysed(bare, cache)
     other = shutil.copytree(fused, tmp_path / "other")
+    (other / "SHA256SUMS").unlink()
     config = json.loads((other / "config.json").read_text(encoding="utf-8"))
     config["fingerprints"]["text"] = "0" * 64
     (other / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(DataError, match="not what the run was trained on"):
-        analyse_run(other, cache)
+        analysed(other, cache)

@@ -13,7 +13,7 @@ import pandas
 import pytest
 
 import classifiers
-from classifiers import Balance
+from classifiers import Balance, HeadSpec, fit_each
 from pipeline.__main__ import main
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import TASKS
@@ -22,12 +22,12 @@ from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import choose_protocol
 from pipeline.runs import fit as stage
 from pipeline.runs.balance import class_weights, discordant_rows
-from pipeline.runs.config import divide
-from pipeline.runs.fit import choose_sources, fit_head
-from pipeline.runs.showing import Showing, shown
-from pipeline.runs.views import find_sources, load_views
+from pipeline.runs.division import divide
+from pipeline.runs.material import Material
+from pipeline.runs.sources import choose_sources, find_sources
+from pipeline.runs.views import load_views
 from tests.pipeline.conftest import Run
-from tests.pipeline.support import Counting, classic_card, make_posts
+from tests.pipeline.support import Counting, classic_card, fit_run, make_posts
 
 FEW = ("--seeds", "1", "--set", "max_epochs=2", "--workers", "1")
 
@@ -105,10 +105,10 @@ def test_a_sweep_crosses_heads_with_balances_and_leaves_out_what_cannot_be(cache
 def test_a_sweep_of_all_heads_takes_those_that_the_balancer_can_train(
     cached: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(stage, "fit_matrix", lambda posts, protocols, heads, *rest, **more: asked.extend(heads) or [])
+    asked: list[HeadSpec] = []
+    monkeypatch.setattr(stage, "fit_matrix", lambda one, two, specs, *_, **more: asked.extend(specs) or [])
     assert cached("sweep", "--balance", "ogm_ge", "--seeds", "1", "-q")[0] == 0
-    assert sorted(asked) == ["concat", "film", "gated", "sum"]
+    assert sorted(spec.head for spec in asked) == ["concat", "film", "gated", "sum"]
 
 
 REFUSED = (
@@ -171,15 +171,13 @@ def test_the_view_that_disagrees_reaches_the_balancer(tmp_path: Path, monkeypatc
     assert discordant_rows(posts, protocol, np.where(np.arange(120) < 50, np.arange(120), -1))["image"].max() == 40
     assert discordant_rows(plain, drawn, np.arange(120)) == {}
     seen = []
-    monkeypatch.setattr(
-        stage.classifiers, "fit_each", lambda jobs, *rest: seen.extend(jobs) or classifiers.many.fit_each(jobs, *rest)
-    )
+    monkeypatch.setattr(stage, "fit_each", lambda jobs, *rest: seen.extend(jobs) or fit_each(jobs, *rest))
     sources = choose_sources(posts, tmp_path / "cache", "concat", model=None, image="classic", text="classic")
     balance = Balance("sse", {"p0": 0.0})
-    found = fit_head(posts, protocol, "concat", sources, range(1), tmp_path / "runs", balance=balance, workers=1)
+    found = fit_run(posts, protocol, "concat", sources, range(1), tmp_path / "runs", balance=balance, workers=1)
     (job,) = seen
     assert set(job.discordant["image"].tolist()) == set(range(0, 120, 10))
-    history = pandas.read_parquet(found.run / "history.parquet")
+    history = pandas.read_parquet(found.folder / "history.parquet")
     train = set(job.train_rows.tolist())
     assert history["swapped"][0] == pytest.approx(len(train & set(range(0, 120, 10))) / len(train))
 
@@ -195,7 +193,7 @@ def test_conflicts_are_marked_in_every_view_of_their_side(tmp_path: Path) -> Non
     loaded = load_views(posts, [image, text], every)
     arrays = {source.name: loaded.arrays[source.modality] for source in sources}
     views = replace(loaded, arrays=arrays)
-    marked = divide(posts, protocol, "0", [0], sources, views, shown(arrays, Showing()), every).discordant
+    marked = divide(Material(posts, every, sources, views), protocol, [0]).discordant
     assert {name: rows.tolist() for name, rows in marked.items()} == {
         "image/one": list(range(0, 60, 10)),
         "image/other": list(range(0, 60, 10)),

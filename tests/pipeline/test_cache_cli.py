@@ -42,7 +42,8 @@ def test_verify_names_the_rows_of_a_flipped_bit(run: Run, file: Path) -> None:
 def test_damaged_rows_are_refused_in_training_and_mended_by_extracting_anew(file: Path, tmp_path: Path) -> None:
     from cache import CacheError
     from pipeline.protocols.choose import choose_protocol
-    from pipeline.runs.views import find_sources, load_views
+    from pipeline.runs.sources import find_sources
+    from pipeline.runs.views import load_views
 
     posts = make_posts(tmp_path / "data")
     whole = file.read_bytes()

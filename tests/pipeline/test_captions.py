@@ -18,8 +18,7 @@ from features.encoders.encoder import Encoder
 from pipeline.datasets import open_dataset
 from pipeline.errors import UsageError
 from pipeline.extraction.extract import Options, extract
-from pipeline.runs.settings import SETTINGS
-from pipeline.runs.showing import Showing, shown
+from pipeline.runs.visibility import EVAL_SETTINGS, Visibility
 from tests.pipeline.conftest import Run
 
 
@@ -68,7 +67,7 @@ def fit(run: Run, flags: Sequence[str], *more: str) -> dict[str, Any]:
 
 
 def models(setting: str) -> list[str]:
-    return [word for view in SETTINGS[setting].train for word in (f"--{view}", "classic")]
+    return [word for view in EVAL_SETTINGS[setting].train for word in (f"--{view}", "classic")]
 
 
 def answers(found: dict[str, Any]) -> pandas.DataFrame:
@@ -90,7 +89,7 @@ def shown_to(found: dict[str, Any], posts: Sequence[str], views: Sequence[str]) 
 def test_every_setting_shows_its_views_in_training_and_its_own_in_asking_and_analysis_knows(
     run: Run, flags: list[str]
 ) -> None:
-    for name, setting in SETTINGS.items():
+    for name, setting in EVAL_SETTINGS.items():
         found = fit(run, flags, "--eval-setting", name, *models(name))
         assert (found["eval_setting"], set(found["views"])) == (name, set(setting.train))
         head = classifiers.load(Path(found["run"]) / "heads" / "seed-0")
@@ -155,8 +154,8 @@ def test_settings_that_do_not_fit_the_views_are_one_sentence(
 
 def test_views_that_are_all_shown_are_not_copied() -> None:
     views = {"text": np.ones((3, 2)), "caption": np.ones((3, 2))}
-    assert shown(views, Showing()).arrays["text"] is views["text"]
-    hidden = shown(views, Showing("TC_T", 50.0))
+    assert Visibility().apply(views).arrays["text"] is views["text"]
+    hidden = Visibility("TC_T", 50.0).apply(views)
     # asked without captions and trained without captions is one block
     assert (hidden.blocks, hidden.asked_block, hidden.mixed_block) == (2, 1, 1)
     np.testing.assert_array_equal(hidden.arrays["caption"], [[1, 1]] * 3 + [[0, 0]] * 3)
@@ -164,4 +163,4 @@ def test_views_that_are_all_shown_are_not_copied() -> None:
     assert sorted(rows % 3) == [0, 1, 2]
     assert (rows >= 3).sum() == 1
     with pytest.raises(UsageError, match="does not use"):
-        shown(views, Showing("T_T"))
+        Visibility("T_T").apply(views)

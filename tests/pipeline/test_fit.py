@@ -18,8 +18,9 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs.fit import Fitted, choose_sources, fit_head
-from tests.pipeline.support import Counting, classic_card, make_posts
+from pipeline.runs.run import Run
+from pipeline.runs.sources import choose_sources
+from tests.pipeline.support import Counting, classic_card, fit_run, make_posts
 
 
 @pytest.fixture
@@ -29,17 +30,17 @@ def posts(tmp_path: Path) -> Posts:
     return posts
 
 
-def fit(posts: Posts, tmp_path: Path, head: str = "logistic", seeds: int = 2, **flags: object) -> Fitted:
+def fit(posts: Posts, tmp_path: Path, head: str = "logistic", seeds: int = 2, **flags: object) -> Run:
     sources = choose_sources(posts, tmp_path / "cache", head, model=None, image="classic", text="classic")
-    return fit_head(posts, choose_protocol(posts, **flags), head, sources, range(seeds), tmp_path / "runs")
+    return fit_run(posts, choose_protocol(posts, **flags), head, sources, range(seeds), tmp_path / "runs")
 
 
 @pytest.mark.parametrize("split", ["group", "event"])
 def test_figures_equal_those_of_sklearn_on_the_written_predictions(posts: Posts, tmp_path: Path, split: str) -> None:
     result = fit(posts, tmp_path, "guided_ca", split=split)
-    frame = pandas.read_parquet(result.run / "predictions.parquet")
+    frame = pandas.read_parquet(result.folder / "predictions.parquet")
     for part in ("dev", "test"):
-        found = result.evaluation[part]
+        found = result.summary[part]
         for seed in (0, 1):
             held = frame[(frame.split == part) & (frame.seed == seed)]
             truth, answer = held.label, held.predicted
@@ -54,31 +55,31 @@ def test_figures_equal_those_of_sklearn_on_the_written_predictions(posts: Posts,
     if split == "event":
         test = frame[(frame.split == "test") & (frame.seed == 0)]
         assert sorted(test.post_id) == sorted(posts.ids)
-        assert set(result.evaluation["test"]["events"]) == {"one", "two", "three"}
+        assert set(result.summary["test"]["events"]) == {"one", "two", "three"}
 
 
 def test_run_folder_holds_all_that_decides_the_result(posts: Posts, tmp_path: Path) -> None:
     result = fit(posts, tmp_path, "guided_ca")
-    names = {path.name for path in result.run.iterdir()}
-    assert names == {"config.json", "metrics.json", "predictions.parquet", "history.parquet", "heads"}
-    config = json.loads((result.run / "config.json").read_text())
+    names = {path.name for path in result.folder.iterdir()}
+    assert names == {"config.json", "metrics.json", "predictions.parquet", "history.parquet", "heads", "SHA256SUMS"}
+    config = json.loads((result.folder / "config.json").read_text())
     assert config["parameters"]["width"] == 128
     assert config["classes"] == ["a", "b"]
     assert len(config["fingerprints"]["image"]) == 64
-    metrics = json.loads((result.run / "metrics.json").read_text())
-    assert metrics["summary"] == result.evaluation
+    metrics = json.loads((result.folder / "metrics.json").read_text())
+    assert metrics["summary"] == result.summary
     assert set(metrics["test"]["classes"]) == {"a", "b"}
     assert "event one" in metrics["test"]["subsets"]
-    history = pandas.read_parquet(result.run / "history.parquet")
+    history = pandas.read_parquet(result.folder / "history.parquet")
     assert {"seed-0", "seed-1"} == set(history["fit"])
     assert not [path for path in (tmp_path / "runs").iterdir() if path.name.startswith(".")]
 
 
 def test_same_configuration_gives_the_same_numbers(posts: Posts, tmp_path: Path) -> None:
     one, other = fit(posts, tmp_path, "guided_ca"), fit(posts, tmp_path, "guided_ca")
-    assert one.evaluation == other.evaluation
-    assert one.run != other.run
-    frames = [pandas.read_parquet(r.run / "predictions.parquet") for r in (one, other)]
+    assert one.summary == other.summary
+    assert one.folder != other.folder
+    frames = [pandas.read_parquet(r.folder / "predictions.parquet") for r in (one, other)]
     pandas.testing.assert_frame_equal(*frames)
 
 
@@ -86,9 +87,9 @@ def test_saved_head_gives_the_written_probabilities(posts: Posts, tmp_path: Path
     from cache import FeatureFile
 
     result = fit(posts, tmp_path, "concat", seeds=1)
-    head = classifiers.load(result.run / "heads" / "seed-0")
+    head = classifiers.load(result.folder / "heads" / "seed-0")
     assert head.class_names == ("a", "b")
-    frame = pandas.read_parquet(result.run / "predictions.parquet")
+    frame = pandas.read_parquet(result.folder / "predictions.parquet")
     frame = frame[frame.split == "test"]
     with FeatureFile.open(next((tmp_path / "cache" / "small").glob("classic@*.h5"))) as file:
         rows = file.rows_of(frame.post_id.tolist())
@@ -99,7 +100,7 @@ def test_saved_head_gives_the_written_probabilities(posts: Posts, tmp_path: Path
 def test_majority_baseline_is_the_commonest_class_of_train(posts: Posts, tmp_path: Path) -> None:
     labels = ["a" if i % 10 else "b" for i in range(240)]
     skewed = replace(posts, labels={"label": {"pair": labels}})
-    found = fit(skewed, tmp_path, split="random", split_seed=0).evaluation["test"]
+    found = fit(skewed, tmp_path, split="random", split_seed=0).summary["test"]
     protocol = choose_protocol(skewed, split="random", split_seed=0)
     truth = protocol.labels[protocol.folds(0)[0].test]
     expected = f1_score(truth, np.zeros(len(truth), int), average="macro")
@@ -111,11 +112,11 @@ def test_bad_rows_are_left_out_and_counted(posts: Posts, tmp_path: Path) -> None
     gone = sum(image == posts.images[0] for image in posts.images)
     extract(posts, classic_card(), Counting(), tmp_path / "cache", Options(), "crisis extract")
     result = fit(posts, tmp_path, split="event")
-    assert result.config["left_out"] == {"image undecodable": gone}
-    assert result.evaluation["test"]["rows"] == 240 - gone
+    assert result.config.left_out == {"image undecodable": gone}
+    assert result.summary["test"]["rows"] == 240 - gone
     sources = choose_sources(posts, tmp_path / "cache", "logistic", model=None, image=None, text="classic")
-    text_only = fit_head(posts, choose_protocol(posts, split="event"), "logistic", sources, range(1), tmp_path / "runs")
-    assert text_only.evaluation["test"]["rows"] == 240
+    text_only = fit_run(posts, choose_protocol(posts, split="event"), "logistic", sources, range(1), tmp_path / "runs")
+    assert text_only.summary["test"]["rows"] == 240
 
 
 def test_head_without_better_answers_than_the_majority_says_so(posts: Posts, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_stale_text_and_photo_are_refused(posts: Posts, tmp_path: Path) -> None:
     with pytest.raises(CrisisError, match=r"have another image now"):
         fit(posts, tmp_path)
     (tmp_path / "data" / posts.images[0]).unlink()
-    assert fit(posts, tmp_path).evaluation["test"]["rows"] > 0
+    assert fit(posts, tmp_path).summary["test"]["rows"] > 0
 
 
 def test_renamed_cache_is_refused(posts: Posts, tmp_path: Path) -> None:
@@ -178,14 +179,14 @@ def test_named_view_is_used_and_a_wrong_one_lists_those_there_are(posts: Posts, 
     cache = tmp_path / "cache"
     sources = choose_sources(posts, cache, "logistic", model=None, image="classic:image/no", text=None)
     with pytest.raises(UsageError, match="has no image view 'image/no'; it has image/statistics"):
-        fit_head(posts, choose_protocol(posts), "logistic", sources, range(1), tmp_path / "runs")
+        fit_run(posts, choose_protocol(posts), "logistic", sources, range(1), tmp_path / "runs")
 
 
 def test_a_star_stands_for_all_pooled_views_that_it_matches(posts: Posts, tmp_path: Path) -> None:
     cache, runs = tmp_path / "cache", tmp_path / "runs"
     sources = choose_sources(posts, cache, "concat", model=None, image="classic:image/*", text="classic")
     assert [source.name for source in sources] == ["image/statistics", "text"]
-    result = fit_head(posts, choose_protocol(posts), "concat", sources, range(1), runs)
-    assert set(result.config["views"]) == set(result.config["fingerprints"]) == {"image/statistics", "text"}
+    result = fit_run(posts, choose_protocol(posts), "concat", sources, range(1), runs)
+    assert set(result.config.views) == set(result.config.fingerprints) == {"image/statistics", "text"}
     with pytest.raises(UsageError, match=r"no pooled text view 'text/layer-\*'; it has image/statistics"):
         choose_sources(posts, cache, "concat", model=None, image=None, text="classic:text/layer-*")

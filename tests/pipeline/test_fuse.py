@@ -1,9 +1,10 @@
-"""Fusing stored predictions equals fusing by hand, and only what belongs together is fused."""
+"""Fusing stored predictions equals fusing by hand, and only what belongs fused is fused."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from pipeline.__main__ import main
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs.fit import choose_sources, fit_head
 from pipeline.runs.fuse import fuse_runs, fuse_seeds
-from tests.pipeline.support import noisy_and_cached
+from pipeline.runs.run import Run
+from pipeline.runs.sources import choose_sources
+from tests.pipeline.support import fit_run, noisy_and_cached
 
 KEYS = ["seed", "fold", "split", "post_id"]
 ANSWERS = ["p(a)", "p(b)"]
@@ -33,12 +35,16 @@ def run(made: tuple[Posts, Path], modality: str, seeds: int = 2, **flags: object
     chosen = {"image": None, "text": None, modality: "classic"}
     head = {"text": "prototype", "image": "logistic"}[modality]
     sources = choose_sources(posts, folder / "cache", head, model=None, **chosen)
-    return fit_head(posts, choose_protocol(posts, **flags), head, sources, range(seeds), folder / "runs").run
+    return fit_run(posts, choose_protocol(posts, **flags), head, sources, range(seeds), folder / "runs").folder
 
 
 @pytest.fixture(scope="module")
 def runs(made: tuple[Posts, Path]) -> tuple[Path, Path]:
     return run(made, "text"), run(made, "image")
+
+
+def fused_run(folders: Sequence[Path], rule: str, positive: str | None, output: Path) -> Run:
+    return fuse_runs([Run.open(folder) for folder in folders], rule, positive, output)
 
 
 def read(folder: Path) -> pandas.DataFrame:
@@ -48,8 +54,8 @@ def read(folder: Path) -> pandas.DataFrame:
 @pytest.mark.parametrize("rule", ["mean", "max", "or", "and"])
 def test_fused_figures_are_those_of_the_rule_by_hand(rule: str, runs: tuple[Path, Path], tmp_path: Path) -> None:
     positive = "b" if rule in ("or", "and") else None
-    result = fuse_runs(runs, rule, positive, tmp_path)
-    text, image, fused = (read(folder) for folder in (*runs, result.run))
+    result = fused_run(runs, rule, positive, tmp_path)
+    text, image, fused = (read(folder) for folder in (*runs, result.folder))
     t, i = text[ANSWERS].to_numpy(), image[ANSWERS].to_numpy()
     expected = {
         "mean": ((t + i) / 2).argmax(axis=1),
@@ -63,13 +69,13 @@ def test_fused_figures_are_those_of_the_rule_by_hand(rule: str, runs: tuple[Path
     for part in ("dev", "test"):
         for place, seed in enumerate((0, 1)):
             held = (fused.index.get_level_values("split") == part) & (fused.index.get_level_values("seed") == seed)
-            truth, found = text["label"][held], result.evaluation[part]
+            truth, found = text["label"][held], result.summary[part]
             assert found["accuracy"]["values"][place] == pytest.approx(accuracy_score(truth, names[held]))
             assert found["macro_f1"]["values"][place] == pytest.approx(f1_score(truth, names[held], average="macro"))
 
 
 def test_a_fused_run_has_the_form_of_a_run_and_can_be_fused_again(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    fused = fuse_runs(runs, "mean", None, tmp_path).run
+    fused = fused_run(runs, "mean", None, tmp_path).folder
     config = json.loads((fused / "config.json").read_text())
     single = json.loads((runs[0] / "config.json").read_text())
     assert set(single) <= set(config)
@@ -79,20 +85,21 @@ def test_a_fused_run_has_the_form_of_a_run_and_can_be_fused_again(runs: tuple[Pa
     assert metrics["summary"]["test"]["majority_macro_f1"] == own["summary"]["test"]["majority_macro_f1"]
     assert set(metrics["test"]["subsets"]) == set(own["test"]["subsets"])
     assert list(read(fused).columns) == list(read(runs[0]).columns)
-    again = fuse_runs([fused, runs[0], runs[1]], "mean", None, tmp_path).run
+    again = fused_run([fused, runs[0], runs[1]], "mean", None, tmp_path).folder
     np.testing.assert_allclose(read(again)[ANSWERS], read(fused)[ANSWERS], atol=1e-6)
 
 
 def test_folds_are_fused_each_with_its_own(made: tuple[Posts, Path], tmp_path: Path) -> None:
     pair = run(made, "text", 1, split="event"), run(made, "image", 1, split="event")
-    result = fuse_runs(pair, "mean", None, tmp_path)
-    assert set(result.evaluation["test"]["events"]) == {"one", "two", "three"}
+    result = fused_run(pair, "mean", None, tmp_path)
+    assert set(result.summary["test"]["events"]) == {"one", "two", "three"}
     expected = (read(pair[0])[ANSWERS] + read(pair[1])[ANSWERS]) / 2
-    np.testing.assert_allclose(read(result.run)[ANSWERS], expected, atol=1e-6)
+    np.testing.assert_allclose(read(result.folder)[ANSWERS], expected, atol=1e-6)
 
 
 def spoiled(folder: Path, to: Path, change: str) -> Path:
     shutil.copytree(folder, to)
+    (to / "SHA256SUMS").unlink()
     frame = pandas.read_parquet(to / "predictions.parquet")
     if change == "fewer posts":
         gone = frame["post_id"].unique()[:3]
@@ -107,33 +114,47 @@ def spoiled(folder: Path, to: Path, change: str) -> Path:
 
 def test_posts_are_paired_by_id_and_those_of_one_run_only_are_counted(runs: tuple[Path, Path], tmp_path: Path) -> None:
     fewer = spoiled(runs[1], tmp_path / "fewer", "fewer posts")
-    result = fuse_runs([runs[0], fewer], "mean", None, tmp_path)
-    assert result.config["left_out"] == {"not in every run": 3}
-    whole = read(fuse_runs(runs, "mean", None, tmp_path).run)
-    fused = read(result.run)
+    result = fused_run([runs[0], fewer], "mean", None, tmp_path)
+    assert result.config.left_out == {"not in every run": 3}
+    whole = read(fused_run(runs, "mean", None, tmp_path).folder)
+    fused = read(result.folder)
     np.testing.assert_array_equal(fused[ANSWERS], whole.loc[fused.index][ANSWERS])
     assert whole.index.get_level_values("post_id").nunique() - fused.index.get_level_values("post_id").nunique() == 3
+
+
+@pytest.mark.parametrize("spoil", [np.nan, np.inf, -0.5, 3.0])
+def test_predictions_that_are_not_probabilities_are_refused(
+    spoil: float, runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(runs[1], other)
+    (other / "SHA256SUMS").unlink()
+    frame = pandas.read_parquet(other / "predictions.parquet")
+    frame.loc[3, "p(a)"] = spoil
+    frame.to_parquet(other / "predictions.parquet", index=False)
+    with pytest.raises(DataError, match="predictions that are not probabilities"):
+        fused_run([runs[0], other], "mean", None, tmp_path)
 
 
 def test_runs_that_do_not_belong_together_are_refused(
     made: tuple[Posts, Path], runs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="differ in their seeds"):
-        fuse_runs([runs[0], run(made, "image", 1)], "mean", None, tmp_path)
+        fused_run([runs[0], run(made, "image", 1)], "mean", None, tmp_path)
     with pytest.raises(UsageError, match="differ in their setting"):
-        fuse_runs([runs[0], run(made, "image", 2, split="event")], "mean", None, tmp_path)
+        fused_run([runs[0], run(made, "image", 2, split="event")], "mean", None, tmp_path)
     with pytest.raises(DataError, match="under other labels"):
-        fuse_runs([runs[0], spoiled(runs[1], tmp_path / "labels", "labels")], "mean", None, tmp_path)
+        fused_run([runs[0], spoiled(runs[1], tmp_path / "labels", "labels")], "mean", None, tmp_path)
     with pytest.raises(UsageError, match="no post in common"):
-        fuse_runs([runs[0], spoiled(runs[1], tmp_path / "ids", "ids")], "mean", None, tmp_path)
+        fused_run([runs[0], spoiled(runs[1], tmp_path / "ids", "ids")], "mean", None, tmp_path)
     with pytest.raises(UsageError, match="two run folders"):
-        fuse_runs(runs[:1], "mean", None, tmp_path)
+        fused_run(runs[:1], "mean", None, tmp_path)
     with pytest.raises(DataError, match="holds no whole run"):
-        fuse_runs([runs[0], tmp_path], "mean", None, tmp_path)
+        fused_run([runs[0], tmp_path], "mean", None, tmp_path)
     with pytest.raises(UsageError, match="name it with --positive"):
-        fuse_runs(runs, "or", None, tmp_path)
+        fused_run(runs, "or", None, tmp_path)
     with pytest.raises(UsageError, match="no rule 'vote'"):
-        fuse_runs(runs, "vote", None, tmp_path)
+        fused_run(runs, "vote", None, tmp_path)
 
 
 def test_the_command_prints_one_object_or_one_sentence(
@@ -160,10 +181,10 @@ def test_ensembles_of_seeds_are_means_over_every_few_seeds(made: tuple[Posts, Pa
     sources = choose_sources(posts, folder / "cache", "mlp", model=None, image="classic", text=None)
     protocol = choose_protocol(posts, split="group", split_seed=0)
     given = {"max_epochs": 2, "width": 8}
-    single = fit_head(posts, protocol, "mlp", sources, range(6), tmp_path, params=given).run
-    result = fuse_seeds(single, 3, tmp_path)
-    assert (result.config["head"], result.config["seeds"]) == ("mlp_ensemble", [0, 3])
-    members, fused = read(single)[ANSWERS], read(result.run)
+    single = fit_run(posts, protocol, "mlp", sources, range(6), tmp_path, params=given).folder
+    result = fuse_seeds(Run.open(single), 3, tmp_path)
+    assert (result.config.head, result.config.seeds) == ("mlp_ensemble", (0, 3))
+    members, fused = read(single)[ANSWERS], read(result.folder)
     for first in (0, 3):
         expected = sum(members.xs(seed, level="seed").to_numpy() for seed in range(first, first + 3)) / 3
         np.testing.assert_allclose(fused.xs(first, level="seed")[ANSWERS], expected, atol=1e-6)
@@ -171,9 +192,9 @@ def test_ensembles_of_seeds_are_means_over_every_few_seeds(made: tuple[Posts, Pa
     by_seed = [
         f1_score(*(held.xs(s, level="seed")[c] for c in ("label", "predicted")), average="macro") for s in (0, 3)
     ]
-    assert result.evaluation["test"]["macro_f1"]["values"] == pytest.approx(by_seed)
+    assert result.summary["test"]["macro_f1"]["values"] == pytest.approx(by_seed)
     with pytest.raises(UsageError, match="has 6 seeds, which are not ensembles of 4"):
-        fuse_seeds(single, 4, tmp_path)
+        fuse_seeds(Run.open(single), 4, tmp_path)
     drawn = run(made, "text", 2)
     with pytest.raises(UsageError, match="drew different posts"):
-        fuse_seeds(drawn, 2, tmp_path)
+        fuse_seeds(Run.open(drawn), 2, tmp_path)

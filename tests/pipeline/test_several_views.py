@@ -19,8 +19,9 @@ from pipeline.datasets import open_dataset
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.extraction.extract import Options, extract
-from pipeline.runs.showing import Showing, shown
-from pipeline.runs.views import Source, find_sources, load_views
+from pipeline.runs.sources import Source, find_sources
+from pipeline.runs.views import load_views
+from pipeline.runs.visibility import Visibility
 from tests.pipeline.conftest import Run
 
 
@@ -174,7 +175,7 @@ def test_a_head_reads_them_all_by_the_command_line(run: Run, corpus: Posts, head
 
 def test_a_setting_shows_and_hides_all_views_of_a_modality() -> None:
     names = ("text/a", "text/b", "caption/words/a", "caption/stranger/a")
-    hidden = shown({name: np.ones((3, 2)) for name in names}, Showing("TC_T"))
+    hidden = Visibility("TC_T").apply({name: np.ones((3, 2)) for name in names})
     rows = hidden.asked_rows(np.arange(3))
     for name in names:
         assert hidden.arrays[name][:3].all()

@@ -24,12 +24,13 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs import fit as stage
-from pipeline.runs.evaluation import read_summary
-from pipeline.runs.fit import Fitted, choose_sources, fit_head, fit_matrix
+from pipeline.runs import material
+from pipeline.runs.config import RunConfig
 from pipeline.runs.leaderboard import leaderboard, write_leaderboard
+from pipeline.runs.run import Run as Written
+from pipeline.runs.sources import choose_sources
 from tests.pipeline.conftest import Run
-from tests.pipeline.support import Counting, classic_card, make_posts
+from tests.pipeline.support import Counting, classic_card, fit_run, fit_runs, make_posts
 
 
 @pytest.fixture
@@ -44,19 +45,19 @@ def test_a_matrix_gives_each_run_as_alone_and_reads_once(
 ) -> None:
     sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
     protocol, runs, reads = choose_protocol(posts), tmp_path / "runs", []
-    load = stage.load_views
-    monkeypatch.setattr(stage, "load_views", lambda *given: reads.append(1) or load(*given))
+    load = material.load_views
+    monkeypatch.setattr(material, "load_views", lambda *given: reads.append(1) or load(*given))
     params = {"preset": "paper", "max_epochs": 2.0}
-    found = list(fit_matrix(posts, [protocol], ["mlp", "guided_ca"], sources, range(2), runs, params=params))
+    found = list(fit_runs(posts, [protocol], ["mlp", "guided_ca"], sources, range(2), runs, params=params))
     assert len(reads) == 1
     for run in found:
-        assert isinstance(run, Fitted)
-        alone = fit_head(posts, protocol, run.config["head"], sources, range(2), tmp_path / "alone", params=params)
-        assert (alone.config, alone.evaluation) == (run.config, run.evaluation)
-        frames = [pandas.read_parquet(one.run / "predictions.parquet") for one in (alone, run)]
+        assert isinstance(run, Written)
+        alone = fit_run(posts, protocol, run.config.head, sources, range(2), tmp_path / "alone", params=params)
+        assert (alone.config, alone.summary) == (run.config, run.summary)
+        frames = [pandas.read_parquet(one.folder / "predictions.parquet") for one in (alone, run)]
         pandas.testing.assert_frame_equal(*frames)
         assert run.as_json()["preset"] == "paper"
-        assert json.loads((run.run / "config.json").read_text())["preset"] == "paper"
+        assert json.loads((run.folder / "config.json").read_text())["preset"] == "paper"
 
 
 def test_folds_are_drawn_once_for_all_heads_of_a_protocol(posts: Posts, tmp_path: Path) -> None:
@@ -64,14 +65,14 @@ def test_folds_are_drawn_once_for_all_heads_of_a_protocol(posts: Posts, tmp_path
     protocol, drawn = choose_protocol(posts), []
     counted = replace(protocol, folds=lambda seed: drawn.append(seed) or protocol.folds(seed))
     given = ([counted], ["prototype", "logistic"], sources, range(2), tmp_path / "runs")
-    assert len(list(fit_matrix(posts, *given, balances=[Balance(), Balance(sampling="over")], workers=1))) == 4
+    assert len(list(fit_runs(posts, *given, balances=[Balance(), Balance(sampling="over")], workers=1))) == 4
     assert drawn == [0, 1]
 
 
 def test_a_head_that_cannot_be_trained_leaves_the_others_be(posts: Posts, tmp_path: Path) -> None:
     sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
     given = ([choose_protocol(posts)], ["mlp", "logistic"], sources, range(1), tmp_path / "runs")
-    found = list(fit_matrix(posts, *given, params={"lr": 1e30}))
+    found = list(fit_runs(posts, *given, params={"lr": 1e30}))
     # the rate is no parameter of logistic, and mlp diverges with it: both fail, each by its own sentence
     assert all(isinstance(error, HeadError) for error in found)
     assert "diverged" in str(found[0])
@@ -89,44 +90,56 @@ def test_settings_are_read_as_numbers_lists_and_words() -> None:
         parameters("fast", ["lr"])
 
 
-def swept(posts: Posts, tmp_path: Path, heads: list[str], keep: bool = True, seeds: int = 2) -> list[Fitted]:
+def swept(posts: Posts, tmp_path: Path, heads: list[str], keep: bool = True, seeds: int = 2) -> list[Written]:
     sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
     given = ([choose_protocol(posts)], heads, sources, range(seeds), tmp_path / "runs")
     return [
         run
-        for run in fit_matrix(posts, *given, params={"preset": "fast"}, workers=1, keep=keep)
-        if isinstance(run, Fitted)
+        for run in fit_runs(posts, *given, params={"preset": "fast"}, workers=1, keep=keep)
+        if isinstance(run, Written)
     ]
 
 
 def test_a_run_that_is_there_is_kept_and_one_of_another_configuration_is_trained(posts: Posts, tmp_path: Path) -> None:
     (first,) = swept(posts, tmp_path, ["prototype"])
     both = swept(posts, tmp_path, ["prototype", "logistic"])
-    assert next(run.run for run in both) == first.run
-    assert (both[0].config, both[0].evaluation) == (json.loads(json.dumps(first.config)), first.evaluation)
+    assert next(run.folder for run in both) == first.folder
+    assert (both[0].config, both[0].summary) == (first.config, first.summary)
     assert len(list((tmp_path / "runs").iterdir())) == 2
     (more,) = swept(posts, tmp_path, ["prototype"], seeds=3)
-    assert more.run != first.run
+    assert more.folder != first.folder
     (anew,) = swept(posts, tmp_path, ["prototype"], keep=False)
-    assert anew.run != first.run
+    assert anew.folder != first.folder
     extract(posts, classic_card(), Counting(), tmp_path / "cache", Options(precision="fp16"), "crisis extract")
     half = next(
         path.stem for path in (tmp_path / "cache" / "small").glob("classic@*.h5") if path.stem not in str(first)
     )
     sources = choose_sources(posts, tmp_path / "cache", "mlp", model=None, image=half, text=half)
-    (other,) = fit_matrix(
-        posts, [choose_protocol(posts)], ["prototype"], sources, range(2), tmp_path / "runs", keep=True
-    )
-    assert isinstance(other, Fitted)
-    assert other.config["fingerprints"] != first.config["fingerprints"]
+    (other,) = fit_runs(posts, [choose_protocol(posts)], ["prototype"], sources, range(2), tmp_path / "runs", keep=True)
+    assert isinstance(other, Written)
+    assert other.config.fingerprints != first.config.fingerprints
 
 
-def one_run(posts: Posts, tmp_path: Path, **flags: str) -> Fitted:
+def test_a_damaged_run_is_trained_again_and_stops_nothing(
+    posts: Posts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other = swept(posts, tmp_path, ["prototype", "logistic"])
+    path = first.folder / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    capsys.readouterr()
+    again, kept = sorted(swept(posts, tmp_path, ["prototype", "logistic"]), key=lambda run: run == other)
+    assert kept == other
+    assert again.folder != first.folder
+    assert again.summary == first.summary
+    assert f"{first.folder} holds no whole run (predictions.parquet is not what was written" in capsys.readouterr().err
+
+
+def one_run(posts: Posts, tmp_path: Path, **flags: str) -> Written:
     """The run of one head over the texts, from the folder where it is there already."""
     sources = choose_sources(posts, tmp_path / "cache", "logistic", model=None, image=None, text="classic")
     protocol = choose_protocol(posts, **flags)
-    (found,) = fit_matrix(posts, [protocol], ["prototype"], sources, range(2), tmp_path / "runs", workers=1, keep=True)
-    assert isinstance(found, Fitted)
+    (found,) = fit_runs(posts, [protocol], ["prototype"], sources, range(2), tmp_path / "runs", workers=1, keep=True)
+    assert isinstance(found, Written)
     return found
 
 
@@ -138,16 +151,16 @@ def test_a_run_is_not_kept_where_labels_groups_events_folds_or_vectors_are_other
         "groups": replace(posts, groups=[f"g{number % 50}" for number in range(len(posts))]),
         "events": replace(posts, events=posts.events[::-1]),
     }
-    found = {first.run} | {one_run(other, tmp_path).run for other in others.values()}
+    found = {first.folder} | {one_run(other, tmp_path).folder for other in others.values()}
     held_out = [one_run(posts, tmp_path, test_event=event) for event in ("one", "two")]
-    found |= {run.run for run in held_out}
+    found |= {run.folder for run in held_out}
     for run, event in zip(held_out, ("one", "two"), strict=True):
-        assert run.evaluation["test"]["rows"] == posts.events.count(event)
+        assert run.summary["test"]["rows"] == posts.events.count(event)
     assert len(found) == 6
-    assert one_run(posts, tmp_path).run == first.run
+    assert one_run(posts, tmp_path).folder == first.folder
     turned = replace(posts, texts=[f"again {text}" for text in posts.texts])
     extract(turned, classic_card(), Counting(), tmp_path / "cache", Options(overwrite="always"), "crisis extract")
-    assert one_run(turned, tmp_path).run not in found
+    assert one_run(turned, tmp_path).folder not in found
 
 
 def test_leaderboard_chooses_on_dev_and_compares_with_the_best(posts: Posts, tmp_path: Path) -> None:
@@ -156,9 +169,9 @@ def test_leaderboard_chooses_on_dev_and_compares_with_the_best(posts: Posts, tmp
     dev = [row["dev"] for row in rows]
     assert dev == sorted(dev, reverse=True)
     assert (rows[0]["gap"], rows[0]["p_posts"], rows[0]["differs"]) == (0.0, None, False)
-    by_head = {run.config["head"]: run for run in runs}
+    by_head = {run.config.head: run for run in runs}
     for row in rows:
-        test = by_head[row["head"]].evaluation["test"]["weighted_f1"]
+        test = by_head[row["head"]].summary["test"]["weighted_f1"]
         assert (row["test"], row["test_sd"]) == (test["mean"], test["sd"])
         assert row["test_low"] <= row["test"] <= row["test_high"]
         assert row["rank"] == 1 or 0 < row["p_posts"] <= row["p_posts_holm"] <= 1
@@ -169,18 +182,31 @@ def test_leaderboard_chooses_on_dev_and_compares_with_the_best(posts: Posts, tmp
     assert json.loads(path.with_suffix(".json").read_text())["leaderboard"] == rows
 
 
-def written(folder: Path, right: float, seed: int) -> Fitted:
+def written(folder: Path, right: float, seed: int) -> Written:
     """A run of two seeds over 300 posts, right with chance `right`, as far as a leaderboard reads it."""
     rng = np.random.default_rng(seed)
     label = np.tile(np.array(["a", "b"])[np.arange(300) % 2], 2)
     predicted = np.where(rng.random(600) < right, label, np.where(label == "a", "b", "a"))
-    rows = {"post_id": [f"p{i}" for i in range(300)] * 2, "seed": np.repeat([0, 1], 300), "split": "test"}
+    rows = {"post_id": [f"p{i}" for i in range(300)] * 2, "seed": np.repeat([0, 1], 300), "fold": "", "split": "test"}
+    unread = {"p(a)": 0.5, "p(b)": 0.5, "majority": "a", "event": "", "concordant": -1}
     folder.mkdir()
-    pandas.DataFrame({**rows, "label": label, "predicted": predicted}).to_parquet(folder / "predictions.parquet")
+    frame = pandas.DataFrame({**rows, "label": label, "predicted": predicted, **unread})
+    frame.to_parquet(folder / "predictions.parquet")
     found = {"mean": right, "sd": 0.0, "values": [right, right]}
-    config = {"task": "label", "head": "mlp", "preset": "fast", "views": {}, "seeds": [0, 1], "classes": ["a", "b"]}
+    words = {"dataset": "small", "task": "label", "setting": "", "split": "", "head": "mlp", "preset": "fast"}
+    config = RunConfig(
+        **words,
+        posts=300,
+        classes=("a", "b"),
+        parameters={},
+        views={},
+        fingerprints={},
+        seeds=(0, 1),
+        left_out={},
+        notes=(),
+    )
     part = {"macro_f1": found, "majority_macro_f1": 1 / 3}
-    return Fitted(folder, config, {"dev": part, "test": part})
+    return Written(folder, config, {"dev": part, "test": part})
 
 
 def test_a_run_far_behind_the_best_is_marked_however_many_runs_there_are(tmp_path: Path) -> None:
@@ -198,9 +224,9 @@ def test_p_over_seeds_is_corrected_where_each_seed_draws_its_test_posts(
     sources = choose_sources(noisy, tmp_path / "cache", "mlp", model=None, image="classic", text="classic")
     protocol = choose_protocol(noisy, split="group", split_seed=fixed)
     given = ([protocol], ["mlp", "concat"], sources, range(3), tmp_path / "runs")
-    runs = [run for run in fit_matrix(noisy, *given, workers=1) if isinstance(run, Fitted)]
+    runs = [run for run in fit_runs(noisy, *given, workers=1) if isinstance(run, Written)]
     row = leaderboard(runs, "accuracy")[1]
-    gaps = np.subtract(*(run.evaluation["test"]["accuracy"]["values"] for run in runs))
+    gaps = np.subtract(*(run.summary["test"]["accuracy"]["values"] for run in runs))
     folds = [protocol.folds(seed)[0] for seed in range(3)]
     shared = 0.0 if fixed is not None else np.mean([len(fold.test) / len(fold.train) for fold in folds])
     statistic = gaps.mean() / (gaps.std(ddof=1) * np.sqrt(1 / 3 + shared))
@@ -304,7 +330,7 @@ def test_a_stopped_sweep_keeps_what_is_whole_and_goes_on_with_the_rest(tmp_path:
     assert 1 <= len(kept) < 3
     before = {path: path.stat().st_mtime_ns for folder in kept for path in folder.rglob("*")}
     for folder in kept:
-        read_summary(folder)
+        Written.open(folder).check()
     again = subprocess.run(
         [*command, "--json"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
     )

@@ -20,7 +20,8 @@ from pipeline.datasets.tabular import Columns, read_posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.extract import Extracted, Options, extract
 from pipeline.inputs.texts import text_source
-from pipeline.runs.views import Source, find_sources, load_views
+from pipeline.runs.sources import Source, find_sources
+from pipeline.runs.views import load_views
 from tests.pipeline.support import classic_card, make_posts
 
 

@@ -18,9 +18,10 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
 from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import choose_protocol
-from pipeline.runs.fit import Fitted, choose_sources, fit_head
-from pipeline.runs.views import Source, load_views
-from tests.pipeline.support import make_posts
+from pipeline.runs.run import Run
+from pipeline.runs.sources import Source, choose_sources
+from pipeline.runs.views import load_views
+from tests.pipeline.support import fit_run, make_posts
 
 
 class Words(Classic):
@@ -80,9 +81,9 @@ def test_a_run_on_token_views_by_the_same_calls_as_on_pooled_ones(
     plain = FileRows.__getitem__
     monkeypatch.setattr(FileRows, "__getitem__", lambda self, rows: read.append(len(rows)) or plain(self, rows))
     monkeypatch.setattr("classifiers.tokens.SLAB_BYTES", 16 * 5 * 16 * 4)
-    run = fit_head(posts, choose_protocol(posts), "cmb", sources, range(1), tmp_path / "runs", params={"max_epochs": 2})
-    assert isinstance(run, Fitted)
-    assert run.evaluation["test"]["accuracy"]["mean"] > 0.9
+    run = fit_run(posts, choose_protocol(posts), "cmb", sources, range(1), tmp_path / "runs", params={"max_epochs": 2})
+    assert isinstance(run, Run)
+    assert run.summary["test"]["accuracy"]["mean"] > 0.9
     # a slab or a batch at a time
     assert max(read) <= 128
 

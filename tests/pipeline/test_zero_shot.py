@@ -22,7 +22,7 @@ from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.extract import Extracted, Options, extract
 from pipeline.protocols.choose import choose_protocol
 from pipeline.runs.class_prompts import prompt_posts, prompts_of
-from pipeline.runs.zero_shot import zero_shot_run
+from pipeline.runs.zero_shot import Prompted, zero_shot_run
 from tests.pipeline.conftest import Run
 from tests.pipeline.support import make_posts
 
@@ -108,15 +108,15 @@ def test_stored_answers_are_those_of_the_model_itself(
 ) -> None:
     posts, folder = made
     protocol = choose_protocol(posts)
-    result = zero_shot_run(posts, protocol, folder / "cache", "clip", modality, prompts, range(2), tmp_path)
-    frame = pandas.read_parquet(result.run / "predictions.parquet")
+    result = zero_shot_run(posts, protocol, folder / "cache", Prompted("clip", modality, prompts), range(2), tmp_path)
+    frame = pandas.read_parquet(result.folder / "predictions.parquet")
     held = frame[frame.seed == 1]
     rows = [posts.row_of[post] for post in held.post_id]
     np.testing.assert_allclose(held[["p(a)", "p(b)"]], by_hand(clip, posts, rows, modality), atol=2e-4)
     assert set(held.split) == {"dev", "test"}
     fold = protocol.folds(1)[0]
     assert sorted(rows) == sorted([*fold.dev, *fold.test])
-    config = json.loads((result.run / "config.json").read_text())
+    config = json.loads((result.folder / "config.json").read_text())
     assert config["head"] == "zero_shot"
     assert config["parameters"]["prompts"]["a/2"] == "a red photo"
     assert len(config["fingerprints"]["prompts"]) == 64
@@ -143,7 +143,12 @@ def test_missing_prompts_name_the_command(made: tuple[Posts, Path], tmp_path: Pa
     posts, folder = made
     with pytest.raises(UsageError, match=r"crisis extract --model clip --prompts humanitarian --cache"):
         zero_shot_run(
-            posts, choose_protocol(posts), folder / "cache", "clip", "image", "humanitarian", range(1), tmp_path
+            posts,
+            choose_protocol(posts),
+            folder / "cache",
+            Prompted("clip", "image", "humanitarian"),
+            range(1),
+            tmp_path,
         )
 
 
@@ -157,9 +162,9 @@ def test_prompts_of_other_weights_are_not_used(
     encode_prompts(other, cache, prompts)
     protocol = choose_protocol(posts)
     with pytest.raises(UsageError, match="no prompts of 'prompts-letters'"):
-        zero_shot_run(posts, protocol, cache, "clip", "image", prompts, range(1), tmp_path)
+        zero_shot_run(posts, protocol, cache, Prompted("clip", "image", prompts), range(1), tmp_path)
     encode_prompts(one, cache, prompts)
-    assert zero_shot_run(posts, protocol, cache, "clip", "image", prompts, range(1), tmp_path).run.is_dir()
+    assert zero_shot_run(posts, protocol, cache, Prompted("clip", "image", prompts), range(1), tmp_path).folder.is_dir()
 
 
 def test_prompts_that_changed_since_are_refused(made: tuple[Posts, Path], clip: Path, tmp_path: Path) -> None:
@@ -169,7 +174,9 @@ def test_prompts_that_changed_since_are_refused(made: tuple[Posts, Path], clip: 
     encode_prompts(clip, folder / "cache", str(path))
     path.write_text(json.dumps({"a": ["one"], "b": ["three"]}))
     with pytest.raises(CrisisError, match="have another text now"):
-        zero_shot_run(posts, choose_protocol(posts), folder / "cache", "clip", "text", str(path), range(1), tmp_path)
+        zero_shot_run(
+            posts, choose_protocol(posts), folder / "cache", Prompted("clip", "text", str(path)), range(1), tmp_path
+        )
 
 
 def test_posts_without_features_are_left_out(
@@ -182,10 +189,10 @@ def test_posts_without_features_are_left_out(
     extract(broken, CARDS["clip"], load(CARDS["clip"], pretrained=str(clip)), cache, Options(), "crisis")
     encode_prompts(clip, cache, prompts)
     protocol = choose_protocol(broken, split="event")
-    result = zero_shot_run(broken, protocol, cache, "clip", "image", prompts, range(1), tmp_path)
+    result = zero_shot_run(broken, protocol, cache, Prompted("clip", "image", prompts), range(1), tmp_path)
     gone = sum(image == posts.images[0] for image in posts.images)
-    assert result.config["left_out"] == {"image undecodable": gone}
-    assert result.evaluation["test"]["rows"] == 60 - gone
+    assert result.config.left_out == {"image undecodable": gone}
+    assert result.summary["test"]["rows"] == 60 - gone
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"a": []}', '{"a": "one"}', '{"a": [" "]}', "{"])
@@ -202,7 +209,7 @@ def test_wrong_uses_are_refused(made: tuple[Posts, Path], prompts: str, tmp_path
     posts, folder = made
     protocol = choose_protocol(posts)
     with pytest.raises(UsageError, match="no modality 'sound'"):
-        zero_shot_run(posts, protocol, folder / "cache", "clip", "sound", prompts, range(1), tmp_path)
+        zero_shot_run(posts, protocol, folder / "cache", Prompted("clip", "sound", prompts), range(1), tmp_path)
     with pytest.raises(WrongModality, match="reads no text"):
         TextTower(type("Eye", (), {"modalities": ("image",)})())
     with pytest.raises(HeadError, match="no prompt for the class 'c'"):

@@ -14,9 +14,10 @@ from classifiers.shared import FileRows, Place
 from pipeline.datasets.posts import Posts
 from pipeline.extraction.extract import Options, extract
 from pipeline.protocols.choose import Protocol, choose_protocol
-from pipeline.runs.config import divide
-from pipeline.runs.showing import Showing, shown
-from pipeline.runs.views import Source, Views, find_sources, load_views
+from pipeline.runs.division import divide
+from pipeline.runs.material import Material
+from pipeline.runs.sources import Source, find_sources
+from pipeline.runs.views import Views, load_views
 from tests.pipeline.support import Counting, classic_card, make_posts
 
 
@@ -30,8 +31,7 @@ def posts(tmp_path: Path) -> Posts:
 def identity(
     posts: Posts, protocol: Protocol, source: Source, views: Views, seeds: Sequence[int] = (0,), wanted: int = 60
 ) -> str:
-    visible = shown(views.arrays, Showing())
-    return divide(posts, protocol, "0", seeds, [source], views, visible, np.arange(wanted)).identity
+    return divide(Material(posts, np.arange(wanted), [source], views), protocol, seeds).identity
 
 
 def test_everything_that_decides_a_result_changes_the_digest(posts: Posts, tmp_path: Path) -> None:

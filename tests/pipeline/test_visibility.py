@@ -1,4 +1,4 @@
-"""Table 4.1's settings and mix training: which views are shown to whom."""
+"""Table 4.1's settings of evaluation and mix training: which views are visible to whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifiers import HeadError, fit
-from pipeline.runs.settings import SETTINGS, mixed_out, setting
+from pipeline.runs.visibility import EVAL_SETTINGS, eval_setting, mixed_out
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -31,13 +31,13 @@ def shown(given: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.
     return {name: array if name in names else np.zeros_like(array) for name, array in given.items()}
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", EVAL_SETTINGS)
 def test_every_setting_trains_and_answers(name: str) -> None:
     letters = {"T": "text", "I": "image", "C": "caption"}
     train, test = ({letters[letter] for letter in side} for side in name.split("_"))
-    assert (set(setting(name).train), set(setting(name).test)) == (train, test)
+    assert (set(eval_setting(name).train), set(eval_setting(name).test)) == (train, test)
     given = {view: array for view, array in views().items() if view in train}
-    asked = shown(given, setting(name).test)
+    asked = shown(given, eval_setting(name).test)
     fitted = fit("cmb", given, LABELS, ROWS[:200], ROWS[200:300], 2, 0, max_epochs=2, width=16)
     assert np.isfinite(fitted.predict_proba(asked, ROWS[300:])).all()
 
@@ -50,7 +50,7 @@ def test_one_head_uses_what_is_there(tokens: bool) -> None:
 
     def score(name: str, parity: int) -> float:
         rows = ROWS[300:][ROWS[300:] % 2 == parity]
-        return float((fitted.predict(shown(given, setting(name).test), rows) == LABELS[rows]).mean())
+        return float((fitted.predict(shown(given, eval_setting(name).test), rows) == LABELS[rows]).mean())
 
     assert min(score("TC_TC", 0), score("TC_TC", 1), score("TC_T", 0), score("TC_C", 1)) > 0.85
     assert max(score("TC_T", 1), score("TC_C", 0)) < 0.7
@@ -73,6 +73,6 @@ def test_smaller_shares_keep_a_part_of_what_larger_ones_keep() -> None:
 
 def test_wrong_settings_are_refused_in_a_sentence() -> None:
     with pytest.raises(HeadError, match="no setting 'CT_C'"):
-        setting("CT_C")
+        eval_setting("CT_C")
     with pytest.raises(HeadError, match="from 0 to 1"):
         mixed_out(ROWS, 50, 0)
