@@ -8,18 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli import synthesize
-from pipeline.cli.groups import DatasetFlags, grouped
-
-app = typer.Typer(
-    help="Draw the sample corpus; count a dataset; write synthetic posts for train.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.command("synthesize")(synthesize.synthesize)
+from pipeline.cli.groups import DatasetFlags
 
 
-@app.command("make")
 def make(
     output: Annotated[Path, typer.Option(help="The folder to draw into; new, or the same sample.")],
     posts: Annotated[int, typer.Option(min=20, help="How many posts.")] = 1200,
@@ -40,8 +31,6 @@ def make(
         print(f"  {post}: {what}")
 
 
-@app.command("stats")
-@grouped
 def stats(
     source: DatasetFlags,
     cache: o.Cache = o.CACHE,

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from pipeline.cli import options as o
 from pipeline.cli.balance import BalanceFlags
-from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags, grouped
+from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags
+from pipeline.cli.words import named
 
 if TYPE_CHECKING:
     from pipeline.runs.fit import Fitted
 
 
-@grouped
 def fit_head(
     views: SourceFlags,
     protocol: ProtocolFlags,
     seeds: SeedFlags,
     source: DatasetFlags,
     balancing: BalanceFlags,
-    head: Annotated[str, typer.Option(help="The head; `crisis heads` lists them.")] = "guided_ca",
+    head: Annotated[str, named("classifiers:HEADS", help="The head; `crisis heads` lists them.")] = "guided_ca",
     task: o.Task = None,
     preset: o.Preset = "fast",
     workers: o.Workers = None,
