@@ -26,14 +26,15 @@ LARGEST = 2**32 - 1
 PANELS = (
     "Arguments",
     "Options",
+    "Dataset",
     "Views",
     "Seeds",
-    "Dataset",
     "Split",
     "Balancing",
     "Texts",
     "Images",
     "Local weights",
+    "Columns of a table",
     "Running",
     "Output",
 )
@@ -41,6 +42,11 @@ _METAVARS = {Path: "PATH", int: "N", float: "X", str: "NAME"}
 
 Seeds = Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.", rich_help_panel="Seeds")]
 FirstSeed = Annotated[int, typer.Option(min=0, max=LARGEST - 10_000, help="The first seed.", rich_help_panel="Seeds")]
+
+
+def column(help: str) -> Any:
+    """An option that names the column of a table with what `help` says."""
+    return typer.Option(metavar="COLUMN", help=help, rich_help_panel="Columns of a table")
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,26 +104,20 @@ class DatasetFlags:
 
     PANEL: ClassVar[str] = "Dataset"
 
+    data: Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")] = None
     dataset: Annotated[
         str | None,
         named("pipeline.datasets:DATASETS", help="crisismmd, table or sample; guessed from --data if left out."),
     ] = None
-    data: Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")] = None
     name: Annotated[str | None, typer.Option(help="The dataset's name in the cache, if not the usual one.")] = None
-    text_column: Annotated[str | None, typer.Option(help="Table: the column with the text.")] = None
-    image_column: Annotated[
-        str | None, typer.Option(help="Table: the column with image paths relative to the file.")
-    ] = None
-    label_column: Annotated[str | None, typer.Option(help="Table: the column with the label.")] = None
-    group_column: Annotated[
-        str | None, typer.Option(help="Table: posts with an equal value are never split apart.")
-    ] = None
-    event_column: Annotated[str | None, typer.Option(help="Table: the column with the event.")] = None
-    id_column: Annotated[str | None, typer.Option(help="Table: the column with the post id.")] = None
-    split_column: Annotated[str | None, typer.Option(help="Table: the column that says train, dev or test.")] = None
-    knowledge_column: Annotated[
-        str | None, typer.Option(help="Table: the column with knowledge text about the post.")
-    ] = None
+    text_column: Annotated[str | None, column("The text.")] = None
+    image_column: Annotated[str | None, column("Image paths, relative to the file.")] = None
+    label_column: Annotated[str | None, column("The label.")] = None
+    group_column: Annotated[str | None, column("Posts with an equal value are never split apart.")] = None
+    event_column: Annotated[str | None, column("The event.")] = None
+    id_column: Annotated[str | None, column("The post id.")] = None
+    split_column: Annotated[str | None, column("train, dev or test.")] = None
+    knowledge_column: Annotated[str | None, column("Knowledge text about the post.")] = None
     knowledge: Annotated[
         Path | None, typer.Option(help="A table of knowledge texts: post_id or text, and knowledge.")
     ] = None

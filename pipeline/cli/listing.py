@@ -24,7 +24,7 @@ BalancerName = Annotated[str | None, argument("classifiers:BALANCERS", help="One
 
 def models(name: ModelName = None, json: o.Json = False) -> None:
     """List the encoders: what they read and write, their default weights, pinned revision and licence, and the extra
-    they need.
+    they need; or show one with its options.
     """
     from features import CARDS, card
 
@@ -54,7 +54,9 @@ def heads(
         bool, typer.Option("--balancers", help="The balancers in place of heads, as `crisis balancers`.")
     ] = False,
 ) -> None:
-    """List the heads, the source of each, and how many numbers it learns over two views of 512 in five classes."""
+    """List the heads, the source of each, and how many numbers it learns over two views of 512 in five classes; or show
+    one with every parameter, its default, range and meaning.
+    """
     from classifiers import HEADS, head_card
 
     if balancers:
@@ -70,19 +72,18 @@ def heads(
     rows = [
         [
             one.name if one.swept else f"{one.name} *",
-            "-" if one.parameters is None else f"{one.parameters:,}",
-            one.stated or "-",
-            one.source,
             one.summary,
+            one.source,
+            "-" if one.parameters is None else f"{one.parameters:,}",
         ]
         for one in HEADS.values()
     ]
-    o.print_table(["head", "parameters", "the source states", "source", "what it is"], rows)
+    o.print_table(["head", "what it is", "source", "learned numbers"], rows)
     o.print_line("* for comparison with what a source printed or published; not in sweeps")
 
 
 def balancers(name: BalancerName = None, json: o.Json = False) -> None:
-    """List the balancers of modalities that --balance takes, and the source of each."""
+    """List the balancers of modalities that --balance takes, with their sources; or show one with its parameters."""
     _list_balancers(name, json)
 
 
@@ -103,12 +104,12 @@ def _list_balancers(name: str | None, json: bool) -> None:
             one.name,
             " ".join(f"{parameter.name}={_value(parameter.default)}" for parameter in parameters_of(one.defaults))
             or "-",
-            one.source,
             one.summary,
+            one.source,
         ]
         for one in BALANCERS.values()
     ]
-    o.print_table(["balancer", "parameters (--set)", "source", "what it does"], rows)
+    o.print_table(["balancer", "parameters (--set)", "what it does", "source"], rows)
 
 
 def parameters_of(defaults: Mapping[str, Any]) -> list[Parameter]:
@@ -142,8 +143,9 @@ def settable(head: str, balance: str) -> list[str]:
 
 def _print_model(card: Card) -> None:
     o.print_facts(
-        f"{card.name}: {card.summary}",
+        card.name,
         {
+            "what it is": card.summary,
             "reads": " and ".join(card.modalities),
             "weights": card.pretrained or ("to be named (--pretrained)" if card.hub else "none"),
             "revision": card.revision or _revision(card),
@@ -158,8 +160,9 @@ def _print_model(card: Card) -> None:
 
 def _print_head(card: HeadCard) -> None:
     o.print_facts(
-        f"{card.name}: {card.summary}",
+        card.name,
         {
+            "what it is": card.summary,
             "source": card.source,
             "views": f"{_view_count(card.views)}{', token views as well' if card.tokens else ''}",
             "learns": _learned(card),
@@ -190,8 +193,9 @@ def _print_balancer(card: BalancerCard) -> None:
         "views of one vector per post": card.vectors,
     }
     o.print_facts(
-        f"{card.name}: {card.summary}",
+        card.name,
         {
+            "what it does": card.summary,
             "source": card.source,
             "views": _view_count(card.views),
             "needs": "; ".join(what for what, needed in needs.items() if needed) or "nothing more",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -13,7 +14,9 @@ from typing import Any
 from pipeline.log import printable
 
 GAP = "  "
-NARROWEST = 14
+# a number, its spread, its unit ("84.6 ± 0.2", "<0.001", "95.1-96.2", "+1.5*", "12.0 MB"), or a mark that there is none
+_NUMBER = re.compile(r"([+<-]?\d[\d.,]*(-\d[\d.]*)?( ± \d[\d.]*)?\*?( \S{1,2})?|-)?")
+NARROWEST = 10
 
 _answer: dict[str, Any] | None = None
 
@@ -91,8 +94,7 @@ def _styled(code: str, text: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    """Whether a cell is a number, a mark that there is none, or begins with one ("84.6 ± 0.2", "<0.001")."""
-    return cell in ("", "-") or cell.lstrip("+-<")[:1].isdigit()
+    return _NUMBER.fullmatch(cell) is not None
 
 
 def _width(text: str) -> int:

@@ -72,7 +72,7 @@ def test_flags_of_a_group_are_the_same_in_every_command_that_takes_it() -> None:
     for command, groups in takes.items():
         have = {parameter.name: parameter for parameter in commands[command].params}
         for group in groups:
-            for name, field in group.__dataclass_fields__.items():
+            for field in fields(group):
                 assert have[field.name].default == field.default
                 assert have[field.name].opts == [f"--{field.name.replace('_', '-')}"]
 
