@@ -119,6 +119,10 @@ def drop(
     """Delete a feature file and its parts."""
     import cache
 
+    if json and not yes:
+        from pipeline.errors import UsageError
+
+        raise UsageError("--json asks nothing; add --yes to delete the file.")
     found = cache.describe(file)
     if not found.bytes:
         raise cache.CacheError(f"There is no feature cache at {file}.")

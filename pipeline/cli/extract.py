@@ -177,12 +177,12 @@ def print_result(result: Extracted) -> None:
     """A few lines for people: where the file is, what was done, and every kind of bad row."""
     encoded = " and ".join(f"{count:,} {modality}s" for modality, count in result.encoded.items() if count) or "nothing"
     o.print_line(f"{result.file}")
-    print(f"  {result.rows:,} posts, {result.ok:,} ok; encoded {encoded} in {result.seconds:.1f} s")
+    o.print_line(f"  {result.rows:,} posts, {result.ok:,} ok; encoded {encoded} in {result.seconds:.1f} s")
     if result.reused:
-        print(f"  {result.reused:,} posts reused from the cache")
+        o.print_line(f"  {result.reused:,} posts reused from the cache")
     for reason, count in result.bad.items():
         named = [post for post, why in result.bad_posts if why == reason]
         more = f", and {count - SHOWN_BAD:,} more" if count > SHOWN_BAD else ""
         o.print_line(f"  {count:,} {reason}: {', '.join(named[:SHOWN_BAD])}{more}")
     if result.interrupted:
-        print("  stopped before the end; run the same command again to go on")
+        o.print_line("  stopped before the end; run the same command again to go on")

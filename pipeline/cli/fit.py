@@ -79,10 +79,14 @@ def print_result(result: Fitted) -> None:
     views = " + ".join(config["views"].values())
     balance = config.get("balance", {"label": "none"})["label"]
     balanced = "" if balance == "none" else f", balance {balance}"
-    print(f"{config['head']} on {views}, preset {config['preset']}{balanced}")
+    o.print_line(f"{config['head']} on {views}, preset {config['preset']}{balanced}")
     if config.get("eval_setting") or config.get("mix_share") is not None:
-        print(f"evaluation setting {config['eval_setting'] or 'all views'}, mix share {_percent(config['mix_share'])}")
-    print(f"task {config['task']}, setting {config['setting']}, split {config['split']}, {len(config['seeds'])} seeds")
+        o.print_line(
+            f"evaluation setting {config['eval_setting'] or 'all views'}, mix share {_percent(config['mix_share'])}"
+        )
+    o.print_line(
+        f"task {config['task']}, setting {config['setting']}, split {config['split']}, {len(config['seeds'])} seeds"
+    )
     rows = [
         [
             part,
@@ -97,11 +101,11 @@ def print_result(result: Fitted) -> None:
     o.print_table(header, rows)
     if "events" in result.evaluation["test"]:
         _print_events(result.evaluation["test"]["events"])
-    print(f"run: {result.run}")
+    o.print_line(f"run: {result.run}")
 
 
 def _print_events(events: dict[str, Any]) -> None:
-    print("\nheld out, one event at a time (macro-F1 within the event):")
+    o.print_line("\nheld out, one event at a time (macro-F1 within the event):")
     rows = [
         [event, f"{found['rows']:,}", mean_sd(found["macro_f1"]), f"{found['majority_macro_f1'] * 100:.2f}"]
         for event, found in events.items()

@@ -76,7 +76,9 @@ def _flags(group: type[Any]) -> list[inspect.Parameter]:
     hints = typing.get_type_hints(group, include_extras=True)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return [
-        inspect.Parameter(f.name, kind, default=f.default, annotation=_shown(f.name, hints[f.name], group.PANEL))
+        inspect.Parameter(
+            f.name, kind, default=f.default, annotation=_shown(f.name, hints[f.name], getattr(group, "PANEL", None))
+        )
         for f in fields(group)
     ]
 

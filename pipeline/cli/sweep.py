@@ -115,7 +115,7 @@ def sweep(
         path = write_leaderboard(output, rows)
         if not json:
             print_leaderboard(rows, done)
-            print(f"leaderboard: {path}")
+            o.print_line(f"leaderboard: {path}")
     if failed:
         raise CrisisError(f"{failed} of the runs could not be trained; see the notes above.")
 
@@ -156,7 +156,7 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Fitted]) -> None:
         "p (seeds)",
     ]
     o.print_table([*header, *(f"test {METRICS[metric]}" for metric in others)], shown)
-    print(
+    o.print_line(
         "the best is the best on dev; 95 %: bootstrap over posts; majority: train's commonest class for all; p: against"
         " the best on test, Holm-corrected, paired (randomisation over posts; t over seeds, corrected where each draws"
         " its own test posts); *: both below 0.05"

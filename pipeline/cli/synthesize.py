@@ -192,17 +192,17 @@ def print_result(result: Synthesized) -> None:
     """A few lines for people: what there is, what was dropped and why, and what to do next."""
     made = result.made
     there = ", ".join(f"{count:,} {pattern}" for pattern, count in made.posts.items())
-    print(f"{result.folder.resolve()}")
-    print(f"  {sum(made.posts.values()):,} posts ({there}); {made.new:,} of them new, {made.struck:,} struck")
+    o.print_line(f"{result.folder.resolve()}")
+    o.print_line(f"  {sum(made.posts.values()):,} posts ({there}); {made.new:,} of them new, {made.struck:,} struck")
     for what, counted in (("drafts dropped", made.dropped), ("failures of the text source", made.failures)):
         if counted:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in counted.most_common())
-            print(f"  {counted.total():,} {what}: {reasons}")
+            o.print_line(f"  {counted.total():,} {what}: {reasons}")
     if result.sheets:
         pages = f"{result.sheets[0].name} to {result.sheets[-1].name}" if len(result.sheets) > 1 else "sheet-01.png"
-        print(f"  look at {pages}; 0 in the column accepted of synthetic.csv strikes a post")
+        o.print_line(f"  look at {pages}; 0 in the column accepted of synthetic.csv strikes a post")
     if made.interrupted:
-        print("  stopped before the end; run the same command again to go on")
+        o.print_line("  stopped before the end; run the same command again to go on")
 
 
 def _events(posts: Posts) -> list[str]:

@@ -41,6 +41,8 @@ def test_every_command_has_help_and_json_and_every_option_a_meaning_and_a_sectio
     assert max(map(len, page.splitlines())) <= 80
     assert "\x1b" not in page
     for parameter in COMMANDS[name].params:
+        if getattr(parameter, "hidden", False):
+            continue
         assert parameter.help, parameter.name
         assert parameter.param_type_name == "argument" or (parameter.rich_help_panel or "Options") in PANELS
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from pipeline.cli import output
 from tests.pipeline.cli_support import all_commands
+from tests.pipeline.test_cli import small_table
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -124,3 +126,11 @@ def test_what_is_typed_cannot_act_on_the_terminal(run: Run) -> None:
     _, _, err = run("\x1b[31mred")
     assert "\x1b" not in err
     assert "\\u001b[31mred" in err
+
+
+def test_a_mistyped_view_or_event_is_answered_with_the_nearest(run: Run, tmp_path: Path) -> None:
+    data = ["--data", str(small_table(tmp_path / "t")), "--event-column", "event"]
+    assert run("extract", "--model", "classic", *data)[0] == 0
+    fit = ["fit-head", "--head", "logistic", "--seeds", "1", *data]
+    assert "(did you mean 'text/hashed'?); it has text/hashed" in run(*fit, "--text", "classic:text/hash")[2]
+    assert "There is no event 'E_1' (did you mean 'e1'?)" in run(*fit, "--split", "event", "--test-event", "E_1")[2]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from crisis_registry import load_object
 from tests.pipeline.cli_support import all_commands
@@ -84,3 +85,12 @@ def test_a_default_is_one_of_the_words_that_its_option_takes(name: str) -> None:
     for parameter in all_commands()[name].params:
         if parameter.default is not None and parameter.name in WORDS:
             assert parameter.default in load_object(WORDS[parameter.name])
+
+
+@pytest.mark.parametrize("name", all_commands())
+def test_the_words_of_every_option_can_be_found(name: str) -> None:
+    command = all_commands()[name]
+    context = typer.Context(command, info_name=name)
+    for parameter in command.params:
+        if getattr(parameter, "_custom_shell_complete", None) is not None and parameter.name != "settings":
+            assert parameter.shell_complete(context, ""), parameter.name
