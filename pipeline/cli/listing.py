@@ -112,13 +112,18 @@ def _list_balancers(name: str | None, json: bool) -> None:
     o.print_table(["balancer", "parameters (--set)", "what it does", "source"], rows)
 
 
-def parameters_of(defaults: Mapping[str, Any]) -> list[Parameter]:
-    """What a card declares that can be set."""
+def parameters_of(declared: Mapping[str, Any] | Sequence[Parameter]) -> list[Parameter]:
+    """What a card declares that can be set: parameters, or defaults whose ranges stand elsewhere."""
+    if not isinstance(declared, Mapping):
+        return list(declared)
     from classifiers.params import _RULES
     from crisis_registry import Parameter, anything
 
     words = {name: words for name, (_, words) in _RULES.items()}
-    return [Parameter(name, default, anything(words.get(name, "any value")), "") for name, default in defaults.items()]
+    return [
+        Parameter(name, default, anything("true or false" if default is False else words.get(name, "any value")), "")
+        for name, default in declared.items()
+    ]
 
 
 def training_parameters() -> list[Parameter]:
