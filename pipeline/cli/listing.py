@@ -133,17 +133,26 @@ def training_parameters() -> list[Parameter]:
     return parameters_of({field.name: field.default for field in fields(Training) if field.name != "preset"})
 
 
-def settable(head: str, balance: str) -> list[str]:
-    """The names that `--set` takes for a head and a balancer; none for one that does not exist."""
+def settable(heads: Iterable[str], balances: Iterable[str]) -> list[str]:
+    """The names that `--set` takes for these heads and balancers; what does not exist has none."""
     from classifiers import BALANCERS, HEADS
 
     found: list[Parameter] = []
-    if head in HEADS:
-        found += parameters_of(HEADS[head].defaults)
-        found += training_parameters() if HEADS[head].family == "torch" else []
-    if balance in BALANCERS:
-        found += parameters_of(BALANCERS[balance].defaults)
-    return [parameter.name for parameter in found]
+    for head in heads:
+        if head in HEADS:
+            found += parameters_of(HEADS[head].defaults)
+            found += training_parameters() if HEADS[head].family == "torch" else []
+    for balance in balances:
+        if balance in BALANCERS:
+            found += parameters_of(BALANCERS[balance].defaults)
+    return list(dict.fromkeys(parameter.name for parameter in found))
+
+
+def settable_of_model(model: str) -> list[str]:
+    """The names of a model's options; none where there is no such model."""
+    from features import CARDS
+
+    return [option.name for option in parameters_of(CARDS[model].options)] if model in CARDS else []
 
 
 def _print_model(card: Card) -> None:

@@ -57,8 +57,12 @@ def _completing(words: str, extra: tuple[str, ...] = ()) -> Callable[[str], list
 
 
 def complete_parameter(context: typer.Context, incomplete: str) -> list[str]:
-    """ "lr=" and the like: what `--set` can set for the head and the balancer that the line names so far."""
-    from pipeline.cli.listing import settable
+    """ "lr=" and the like: what `--set` can set for the heads and balancers, or else the model, that the line names."""
+    from pipeline.cli.listing import settable, settable_of_model
 
-    names = settable(str(context.params.get("head") or ""), str(context.params.get("balance") or ""))
+    def named_by(option: str) -> list[str]:
+        return str(context.params.get(option) or "").split(",")
+
+    heads = [name for option in ("head", "heads") if option in context.params for name in named_by(option)]
+    names = settable(heads, named_by("balance")) if heads else settable_of_model(named_by("model")[0])
     return [f"{name}=" for name in names if name.startswith(incomplete)]

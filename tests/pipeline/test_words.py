@@ -60,6 +60,7 @@ def completed(line: str) -> list[str]:
         ("crisis fit-head --splits set", ["settingA", "settingB"]),
         ("crisis heads mlp", ["mlp"]),
         ("crisis fit-head --head lightgbm --set le", ["leaves="]),
+        ("crisis sweep --heads lightgbm,knn --set k", ["k_grid="]),
         ("crisis fit-head --balance d_sse --set p_", ["p_c="]),
     ],
 )
