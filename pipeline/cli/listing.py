@@ -288,7 +288,7 @@ def _views(card: Card) -> str:
 
 
 def _model_as_json(card: Card) -> dict[str, Any]:
-    return {**asdict(card), "options": [parameter.as_json() for parameter in parameters_of(card.options)]}
+    return {**asdict(card), "option_details": [parameter.as_json() for parameter in parameters_of(card.options)]}
 
 
 def _head_in_short(card: HeadCard) -> dict[str, Any]:

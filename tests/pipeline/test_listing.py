@@ -41,7 +41,7 @@ def test_the_page_of_a_model_has_its_views_licence_and_options(run: Run, name: s
     assert code == 0
     assert CARDS[name].licence in out
     assert all(view in out for view in CARDS[name].views)
-    options = json.loads(run("models", name, "--json")[1])["options"]
+    options = json.loads(run("models", name, "--json")[1])["option_details"]
     assert all(option["name"] in out for option in options)
 
 
