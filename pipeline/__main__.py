@@ -9,38 +9,36 @@ def main() -> None:
     """Run the command line; exits 0 done, 1 failed, 2 wrong use, 3 done with bad rows, 130 stopped by Ctrl-C."""
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    json = "--json" in arguments
+    from pipeline.cli import output
     from pipeline.cli.app import app
     from pipeline.log import tell_warnings
 
     tell_warnings()
 
     try:
-        app(arguments)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        code = app(arguments, prog_name="crisis", standalone_mode=False) or 0
+        output.flush(json)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
-    except Exception as error:
-        code = _exit_code(error)
-        if debug or code is None:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(code)
+    except (Exception, KeyboardInterrupt) as error:
+        code = _fail(error, json, debug)
+    sys.exit(code)
 
 
-def _exit_code(error: Exception) -> int | None:
-    """The exit code of one of our own errors; None for any other, which is a bug and shows its traceback."""
-    from cache import CacheError
-    from classifiers import HeadError
-    from features import FeatureError
-    from pipeline.errors import CrisisError
-    from pipeline.sample import SampleError
+def _fail(error: BaseException, json: bool, debug: bool) -> int:
+    """Say what is wrong; the exit code. An error that is not one of ours is a bug and shows its traceback."""
+    from pipeline.cli import output
+    from pipeline.cli.failures import described
+    from pipeline.log import error as tell
 
-    # of an OSError (a full disk, a folder that may not be written) the system's words name cause and file
-    ours = (CrisisError, CacheError, HeadError, FeatureError, SampleError, OSError)
-    return getattr(error, "exit_code", 1) if isinstance(error, ours) else None
+    sentence, code = described(error)
+    output.flush(json, sentence or f"{type(error).__name__}: {error}", code)
+    if debug or sentence is None:
+        raise error
+    tell(sentence)
+    return code
 
 
 if __name__ == "__main__":

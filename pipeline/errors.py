@@ -17,3 +17,12 @@ class UsageError(CrisisError):
 
 class DataError(CrisisError):
     """The data on disk is not what it should be."""
+
+
+class Stopped(CrisisError):
+    """Ctrl-C ended the command (exit code 130)."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("Stopped by Ctrl-C.")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from typing import Any
+
+# what moves the cursor, paints or turns writing round; and halves of characters, which cannot be encoded
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _quiet = False
 
@@ -21,11 +25,20 @@ def is_quiet() -> bool:
 
 def say(message: str) -> None:
     if not _quiet:
-        print(message, file=sys.stderr, flush=True)
+        _tell(message)
 
 
 def warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    _tell(f"warning: {message}")
+
+
+def error(message: str) -> None:
+    _tell(f"error: {message}")
+
+
+def printable(text: str) -> str:
+    r"""`text` with control characters written out (\u001b), so that what a dataset holds cannot act on a terminal."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def tell_warnings() -> None:
@@ -43,3 +56,7 @@ def tell_warnings() -> None:
             warn(str(message))
 
     warnings.showwarning = show
+
+
+def _tell(message: str) -> None:
+    print(printable(re.sub(r"\s*\n\s*", " ", message)), file=sys.stderr, flush=True)

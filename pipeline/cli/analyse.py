@@ -35,7 +35,7 @@ def print_analysis(found: dict[str, Any]) -> None:
     """Tables over the views, in percent where they are shares."""
     from pipeline.cli.fit import mean_sd
 
-    print(f"{found['head']}: {found['posts']:,} test posts, accuracy {mean_sd(found['accuracy'])}")
+    o.print_line(f"{found['head']}: {found['posts']:,} test posts, accuracy {mean_sd(found['accuracy'])}")
     rows = [
         [
             view,
@@ -49,9 +49,9 @@ def print_analysis(found: dict[str, Any]) -> None:
     if "d_util" in found:
         first, second = found["lost"]
         d_util = f"{found['d_util']['mean']:.3f} ± {found['d_util']['sd']:.3f}"
-        print(f"d_util {d_util} (above 0: leans on {first}, below: on {second})")
+        o.print_line(f"d_util {d_util} (above 0: leans on {first}, below: on {second})")
     if found["one_right"]:
-        print("\nposts that one modality alone is right about, all seeds together:")
+        o.print_line("\nposts that one modality alone is right about, all seeds together:")
         rows = [
             [view, f"{count['right']:,}", f"{count['wrong']:,}", _percent(count["share"])]
             for view, count in found["one_right"].items()

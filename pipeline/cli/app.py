@@ -1,4 +1,4 @@
-"""The commands and what they are called."""
+"""The commands, what they are called, and the sections they stand in."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import analyse, caches, data, demo, extract, fit, fuse, listing, sweep, zero_shot
+from pipeline.cli import analyse, caches, data, demo, extract, fit, fuse, listing, sweep, synthesize, zero_shot
+from pipeline.cli.commands import add, new_app
 
-app = typer.Typer(
+STAGE_ONE = "Stage one: encode posts, once"
+STAGE_TWO = "Stage two: train heads, as often as you like"
+RESULTS = "Results"
+AROUND = "Look around"
+
+app = new_app(
+    "Frozen features of crisis posts (tweet + photo), cached once; light heads trained on them in seconds.",
     name="crisis",
-    help="Frozen features of crisis posts (tweet + photo), cached once; light heads trained on them in seconds.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 
 
@@ -26,7 +28,10 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Errors are one sentence; add --debug to any command for the traceback.")
+@app.callback(
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong use; 3 done, but some rows were bad; 130 stopped by Ctrl-C.\n\n"
+    "Errors are one sentence; --debug after any command shows the traceback. `crisis COMMAND -h` has the options."
+)
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -35,14 +40,28 @@ def options(
     pass
 
 
-app.command("extract")(extract.extract)
-app.command("fit-head")(fit.fit_head)
-app.command("sweep")(sweep.sweep)
-app.command("zero-shot")(zero_shot.zero_shot)
-app.command("fuse")(fuse.fuse)
-app.command("analyse")(analyse.analyse)
-app.command("demo")(demo.demo)
-app.add_typer(data.app, name="data")
-app.add_typer(caches.app, name="cache")
-app.command("models")(listing.models)
-app.command("heads")(listing.heads)
+caching = new_app("Look into and look after the feature cache.")
+add(caching, "ls", caches.ls)
+add(caching, "info", caches.info)
+add(caching, "verify", caches.verify)
+add(caching, "seal", caches.seal)
+add(caching, "merge", caches.merge)
+add(caching, "drop", caches.drop)
+
+datasets = new_app("Draw the sample corpus; count a dataset; write synthetic posts for train.")
+add(datasets, "stats", data.stats)
+add(datasets, "make", data.make)
+add(datasets, "synthesize", synthesize.synthesize)
+
+add(app, "extract", extract.extract, STAGE_ONE)
+app.add_typer(caching, name="cache", rich_help_panel=STAGE_ONE)
+add(app, "fit-head", fit.fit_head, STAGE_TWO)
+add(app, "sweep", sweep.sweep, STAGE_TWO)
+add(app, "zero-shot", zero_shot.zero_shot, STAGE_TWO)
+add(app, "fuse", fuse.fuse, RESULTS)
+add(app, "analyse", analyse.analyse, RESULTS)
+add(app, "demo", demo.demo, AROUND)
+app.add_typer(datasets, name="data", rich_help_panel=AROUND)
+add(app, "models", listing.models, AROUND)
+add(app, "heads", listing.heads, AROUND)
+add(app, "balancers", listing.balancers, AROUND)

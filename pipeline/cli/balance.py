@@ -1,11 +1,13 @@
-"""The flags that balance the train posts, and the list of balancers."""
+"""The flags that balance the train posts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+
+from pipeline.cli.words import named, one_of
 
 if TYPE_CHECKING:
     from classifiers import Balance
@@ -16,13 +18,23 @@ if TYPE_CHECKING:
 class BalanceFlags:
     """How the train posts are balanced."""
 
+    PANEL: ClassVar[str] = "Balancing"
+
     balance: Annotated[
-        str, typer.Option(help="A balancer of modalities, such as d_sse; `crisis heads --balancers` lists them.")
+        str,
+        named(
+            "classifiers:BALANCERS",
+            extra=["none"],
+            help="A balancer of modalities, such as d_sse; `crisis balancers` lists them.",
+        ),
     ] = "none"
     class_weight: Annotated[
         str, typer.Option(help="Weights in the loss: none, balanced, or CLASS:WEIGHT,... by name or number.")
     ] = "none"
-    sampling: Annotated[str, typer.Option(help="Train posts drawn per class: none, over, under or smote.")] = "none"
+    sampling: Annotated[
+        str,
+        one_of("classifiers.balance.choice:SAMPLINGS", help="Train posts drawn per class: none, over, under or smote."),
+    ] = "none"
 
     def choose(self, params: dict[str, Any], task: Task) -> tuple[Balance, dict[str, Any]]:
         """The balance, with the parameters it declares, and the parameters that are the head's and trainer's."""
@@ -43,9 +55,15 @@ class BalanceFlags:
 class BalanceLists:
     """How the train posts are balanced, several ways in turn."""
 
-    balance: Annotated[str, typer.Option(help="Balancers of modalities, as none,sse,d_sse.")] = "none"
+    PANEL: ClassVar[str] = "Balancing"
+
+    balance: Annotated[
+        str, named("classifiers:BALANCERS", extra=["none"], help="Balancers of modalities, as none,sse,d_sse.")
+    ] = "none"
     class_weight: Annotated[str, typer.Option(help="Weights in the loss, as none,balanced.")] = "none"
-    sampling: Annotated[str, typer.Option(help="Train posts drawn per class, as none,over,smote.")] = "none"
+    sampling: Annotated[
+        str, named("classifiers.balance.choice:SAMPLINGS", help="Train posts drawn per class, as none,over,smote.")
+    ] = "none"
 
     def choose(self) -> list[Balance]:
         """Every combination of what the flags list."""
@@ -60,24 +78,3 @@ class BalanceLists:
             for weight in lists[1]
             for sampling in lists[2]
         ]
-
-
-def print_balancers(json: bool) -> None:
-    """The declared table of balancers."""
-    from classifiers import BALANCERS
-    from pipeline.cli import options as o
-
-    if json:
-        shown = ("summary", "source", "views", "defaults")
-        o.print_json({name: {key: getattr(card, key) for key in shown} for name, card in BALANCERS.items()})
-        return
-    rows = [
-        [
-            card.name,
-            " ".join(f"{key}={value:g}" for key, value in card.defaults.items()) or "-",
-            card.source,
-            card.summary,
-        ]
-        for card in BALANCERS.values()
-    ]
-    o.print_table(["balancer", "parameters (--set)", "source", "what it does"], rows)

@@ -12,13 +12,10 @@ from pipeline.cli import options as o
 if TYPE_CHECKING:
     from cache import Report
 
-app = typer.Typer(help="Look into and look after the feature cache.", no_args_is_help=True, rich_markup_mode=None)
-
 File = Annotated[Path, typer.Argument(help="A feature file.")]
 Files = Annotated[list[Path], typer.Argument(help="Feature files.")]
 
 
-@app.command("ls")
 def ls(cache: o.Cache = o.CACHE, json: o.Json = False) -> None:
     """List the feature files: rows, how many are ok, views and size."""
     from cache import list_files
@@ -45,7 +42,6 @@ def ls(cache: o.Cache = o.CACHE, json: o.Json = False) -> None:
     o.print_table(["file", "rows", "ok", "views", "size", "state"], rows)
 
 
-@app.command("info")
 def info(file: File, json: o.Json = False) -> None:
     """Show what made a feature file: model, weights, precision, versions, command; and its bad rows by reason."""
     import numpy as np
@@ -70,10 +66,9 @@ def info(file: File, json: o.Json = False) -> None:
         return
     import json as text
 
-    print(text.dumps(content, indent=2, ensure_ascii=False))
+    o.print_line(text.dumps(content, indent=2, ensure_ascii=False))
 
 
-@app.command("verify")
 def verify(files: Files, json: o.Json = False) -> None:
     """Read every byte against its checksums and name the rows that are damaged; exit code 1 if any is."""
     import cache
@@ -83,13 +78,12 @@ def verify(files: Files, json: o.Json = False) -> None:
         o.print_json({"files": [_report(file, report) for file, report in reports.items()]})
     else:
         for file, report in reports.items():
-            print(f"{file}: {report}" if report.ok else str(report))
+            o.print_line(f"{file}: {report}" if report.ok else str(report))
     if not all(report.ok for report in reports.values()):
         raise typer.Exit(1)
 
 
-@app.command("seal")
-def seal(file: File) -> None:
+def seal(file: File, json: o.Json = False) -> None:
     """Lay the committed parts of an unfinished extraction into one file, without going on with it."""
     from cache import FeatureFile, FeatureWriter
 
@@ -97,10 +91,13 @@ def seal(file: File) -> None:
         views, modalities, captions = opened.views, opened.modalities, opened.caption_names
         provenance = opened.provenance
     with FeatureWriter(file, views=views, modalities=modalities, provenance=provenance, captions=captions) as writer:
-        print(writer.seal())
+        sealed = writer.seal()
+    if json:
+        o.print_json({"file": str(sealed)})
+    else:
+        o.print_line(str(sealed))
 
 
-@app.command("merge")
 def merge(
     files: Files, output: Annotated[Path, typer.Option(help="The new file; must not exist.")], json: o.Json = False
 ) -> None:
@@ -113,21 +110,29 @@ def merge(
     if json:
         o.print_json({"file": str(merged), "rows": rows})
     else:
-        print(f"{merged}: {rows:,} rows")
+        o.print_line(f"{merged}: {rows:,} rows")
 
 
-@app.command("drop")
-def drop(file: File, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def drop(
+    file: File, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, json: o.Json = False
+) -> None:
     """Delete a feature file and its parts."""
     import cache
 
+    if json and not yes:
+        from pipeline.errors import UsageError
+
+        raise UsageError("--json asks nothing; add --yes to delete the file.")
     found = cache.describe(file)
     if not found.bytes:
         raise cache.CacheError(f"There is no feature cache at {file}.")
     if not yes:
         typer.confirm(f"Delete {file} ({found.rows:,} rows, {found.bytes / 1e6:.1f} MB)?", abort=True, err=True)
     cache.drop(file)
-    print(f"dropped {file}")
+    if json:
+        o.print_json({"file": str(file), "rows": found.rows, "bytes": found.bytes})
+    else:
+        o.print_line(f"dropped {file}")
 
 
 def _report(file: Path, report: Report) -> dict[str, object]:

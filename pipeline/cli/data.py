@@ -8,18 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli import synthesize
-from pipeline.cli.groups import DatasetFlags, grouped
-
-app = typer.Typer(
-    help="Draw the sample corpus; count a dataset; write synthetic posts for train.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.command("synthesize")(synthesize.synthesize)
+from pipeline.cli.groups import DatasetFlags
 
 
-@app.command("make")
 def make(
     output: Annotated[Path, typer.Option(help="The folder to draw into; new, or the same sample.")],
     posts: Annotated[int, typer.Option(min=20, help="How many posts.")] = 1200,
@@ -35,13 +26,11 @@ def make(
             {"output": str(output.resolve()), "posts": summary.posts, "seed": seed, "damaged": dict(summary.damaged)}
         )
         return
-    print(f"{output.resolve()}: {summary.posts:,} posts; damaged on purpose:")
+    o.print_line(f"{output.resolve()}: {summary.posts:,} posts; damaged on purpose:")
     for post, what in summary.damaged.items():
-        print(f"  {post}: {what}")
+        o.print_line(f"  {post}: {what}")
 
 
-@app.command("stats")
-@grouped
 def stats(
     source: DatasetFlags,
     cache: o.Cache = o.CACHE,
@@ -58,20 +47,20 @@ def stats(
 
 
 def _print_stats(found: dict[str, Any]) -> None:
-    print(f"{found['posts']:,} posts in {found['groups']:,} groups (tweets)")
+    o.print_line(f"{found['posts']:,} posts in {found['groups']:,} groups (tweets)")
     for event, count in found["events"].items():
-        print(f"  {event}: {count:,}")
+        o.print_line(f"  {event}: {count:,}")
     for task, by_modality in found["labels"].items():
-        print(f"\n{task}")
+        o.print_line(f"\n{task}")
         classes = sorted({name for counts in by_modality.values() for name in counts})
         rows = [[name, *(f"{counts.get(name, 0):,}" for counts in by_modality.values())] for name in classes]
         o.print_table(["class", *by_modality], rows)
     for task, by_event in found["agreement"].items():
-        print(f"\n{task}: do text and image labels agree?")
+        o.print_line(f"\n{task}: do text and image labels agree?")
         rows = [[e, f"{c['concordant']:,}", f"{c['discordant']:,}"] for e, c in by_event.items()]
         o.print_table(["event", "concordant", "discordant"], rows)
     for split_set, by_task in found["splits"].items():
-        print(f"\nsplit set {split_set}")
+        o.print_line(f"\nsplit set {split_set}")
         rows = [
             [task, *(f"{sum(by_split[split].values()):,}" for split in by_split)] for task, by_split in by_task.items()
         ]

@@ -71,14 +71,14 @@ def demo(
         o.print_json({"extract": extracted.as_json(), "results": results, "seconds": round(seconds, 3)})
     else:
         _print_results(results, seeds)
-        print(f"\n{len(results) * seeds} heads trained; {seconds:.0f} s in all; runs in {artifacts / 'runs'}")
+        o.print_line(f"\n{len(results) * seeds} heads trained; {seconds:.0f} s in all; runs in {artifacts / 'runs'}")
 
 
 def _print_stage_one(extracted: Any) -> None:
     from pipeline.cli.extract import print_result
 
     if extracted.reused == extracted.rows:
-        print(f"the cache was there already: all {extracted.reused:,} posts reused, nothing encoded")
+        o.print_line(f"the cache was there already: all {extracted.reused:,} posts reused, nothing encoded")
     print_result(extracted)
 
 
@@ -91,7 +91,9 @@ def _print_results(results: list[dict[str, Any]], seeds: int) -> None:
         rows.append([kind, head, *(mean_sd(r["test"]["macro_f1"]) for r in found)])
     majority = [next(r for r in results if r["task"] == task)["test"]["majority_macro_f1"] for task in TASKS]
     rows.append(["baseline", "majority", *(f"{value * 100:.2f}" for value in majority)])
-    print(f"\ntest macro-F1 in percent, mean ± sd over {seeds} seeds (official agreed-label split of the sample)")
+    o.print_line(
+        f"\ntest macro-F1 in percent, mean ± sd over {seeds} seeds (official agreed-label split of the sample)"
+    )
     o.print_table(["system", "head", *TASKS], rows)
     for task in TASKS:
         held = [r for r in results if r["task"] == task]
@@ -100,4 +102,4 @@ def _print_results(results: list[dict[str, Any]], seeds: int) -> None:
             for kind in ("fusion", "one modality")
         }
         gain = (best["fusion"] - best["one modality"]) * 100
-        print(f"{task}: the best fusion head is {gain:+.1f} points against the best single modality")
+        o.print_line(f"{task}: the best fusion head is {gain:+.1f} points against the best single modality")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli.groups import DatasetFlags, grouped
+from pipeline.cli.groups import DatasetFlags
+from pipeline.cli.words import complete_parameter, named, one_of
 
 if TYPE_CHECKING:
     from features import Card
@@ -38,31 +39,53 @@ class OlderFlags:
         return {name: "true" if value is True else value for name, value in given.items()}
 
 
-@grouped
 def extract(
     source: DatasetFlags,
     older: OlderFlags,
     model: Annotated[
-        str, typer.Option(help="The encoder; `crisis models` lists them. my_file:Shout is one of your own.")
+        str, named("features:CARDS", help="The encoder; `crisis models` lists them. my_file:Shout is one of your own.")
     ] = "clip",
     pretrained: Annotated[str | None, typer.Option(help="Weights: a hub id or a local folder.")] = None,
     revision: Annotated[str | None, typer.Option(help="The hub's revision of the weights.")] = None,
     synthetic: o.Synthetic = None,
     cache: o.Cache = o.CACHE,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
-    cleaner: Annotated[str, typer.Option(help="The text cleaner: raw, abavisani or crisis.")] = "raw",
+    device: Annotated[str, named("features.device:DEVICES", help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, one_of("features.card:PRECISIONS", help="fp32, fp16 or bf16.")] = "fp32",
+    cleaner: Annotated[
+        str, one_of("features.text:CLEANERS", help="The text cleaner: raw, abavisani or crisis.")
+    ] = "raw",
     text: Annotated[
         str, typer.Option(help="The text: tweet, caption:NAME, tweet+caption:NAME, knowledge or tweet+knowledge.")
     ] = "tweet",
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", help="An option of the encoder: NAME=VALUE, such as tokens=true; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An option of the encoder, such as tokens=true; may be repeated.",
+            autocompletion=complete_parameter,
+        ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs per forward pass [found by trying].")] = None,
-    num_workers: Annotated[int | None, typer.Option(min=1, help="Threads that read photos [one per core].")] = None,
-    overwrite: Annotated[str, typer.Option(help="only-missing, always or never.")] = "only-missing",
-    on_error: Annotated[str, typer.Option(help="A bad photo: skip, stop, or blank (a white photo).")] = "skip",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Inputs per forward pass [found by trying].", rich_help_panel="Running")
+    ] = None,
+    num_workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that read photos [one per core].", rich_help_panel="Running")
+    ] = None,
+    overwrite: Annotated[
+        str,
+        one_of(
+            "pipeline.extraction.extract:OVERWRITE", help="only-missing, always or never.", rich_help_panel="Running"
+        ),
+    ] = "only-missing",
+    on_error: Annotated[
+        str,
+        one_of(
+            "pipeline.extraction.extract:ON_ERROR",
+            help="A bad photo: skip, stop, or blank (a white photo).",
+            rich_help_panel="Running",
+        ),
+    ] = "skip",
     limit: o.Limit = None,
     prompts: Annotated[
         str | None, typer.Option(help="Encode class prompts instead: a task's name or a JSON file of them.")
@@ -170,13 +193,13 @@ def _typed(card: Card, name: str, text: str) -> object:
 def print_result(result: Extracted) -> None:
     """A few lines for people: where the file is, what was done, and every kind of bad row."""
     encoded = " and ".join(f"{count:,} {modality}s" for modality, count in result.encoded.items() if count) or "nothing"
-    print(f"{result.file}")
-    print(f"  {result.rows:,} posts, {result.ok:,} ok; encoded {encoded} in {result.seconds:.1f} s")
+    o.print_line(f"{result.file}")
+    o.print_line(f"  {result.rows:,} posts, {result.ok:,} ok; encoded {encoded} in {result.seconds:.1f} s")
     if result.reused:
-        print(f"  {result.reused:,} posts reused from the cache")
+        o.print_line(f"  {result.reused:,} posts reused from the cache")
     for reason, count in result.bad.items():
         named = [post for post, why in result.bad_posts if why == reason]
         more = f", and {count - SHOWN_BAD:,} more" if count > SHOWN_BAD else ""
-        print(f"  {count:,} {reason}: {', '.join(named[:SHOWN_BAD])}{more}")
+        o.print_line(f"  {count:,} {reason}: {', '.join(named[:SHOWN_BAD])}{more}")
     if result.interrupted:
-        print("  stopped before the end; run the same command again to go on")
+        o.print_line("  stopped before the end; run the same command again to go on")

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from pipeline.cli import options as o
 from pipeline.cli.balance import BalanceFlags
-from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags, grouped
+from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags
+from pipeline.cli.words import named
 
 if TYPE_CHECKING:
     from pipeline.runs.run import Run
 
 
-@grouped
 def fit_head(
     views: SourceFlags,
     protocol: ProtocolFlags,
     seeds: SeedFlags,
     source: DatasetFlags,
     balancing: BalanceFlags,
-    head: Annotated[str, typer.Option(help="The head; `crisis heads` lists them.")] = "guided_ca",
+    head: Annotated[str, named("classifiers:HEADS", help="The head; `crisis heads` lists them.")] = "guided_ca",
     task: o.Task = None,
     preset: o.Preset = "fast",
     workers: o.Workers = None,
@@ -72,10 +70,10 @@ def _percent(share: float | None) -> str:
 def print_result(result: Run) -> None:
     config = result.config
     balanced = "" if config.balance_label == "none" else f", balance {config.balance_label}"
-    print(f"{config.head} on {' + '.join(config.views.values())}, preset {config.preset}{balanced}")
+    o.print_line(f"{config.head} on {' + '.join(config.views.values())}, preset {config.preset}{balanced}")
     if config.eval_setting or config.mix_share is not None:
-        print(f"evaluation setting {config.eval_setting or 'all views'}, mix share {_percent(config.mix_share)}")
-    print(f"task {config.task}, setting {config.setting}, split {config.split}, {len(config.seeds)} seeds")
+        o.print_line(f"evaluation setting {config.eval_setting or 'all views'}, mix share {_percent(config.mix_share)}")
+    o.print_line(f"task {config.task}, setting {config.setting}, split {config.split}, {len(config.seeds)} seeds")
     rows = [
         [
             part,
@@ -90,11 +88,11 @@ def print_result(result: Run) -> None:
     o.print_table(header, rows)
     if "events" in result.summary["test"]:
         _print_events(result.summary["test"]["events"])
-    print(f"run: {result.folder}")
+    o.print_line(f"run: {result.folder}")
 
 
 def _print_events(events: dict[str, Any]) -> None:
-    print("\nheld out, one event at a time (macro-F1 within the event):")
+    o.print_line("\nheld out, one event at a time (macro-F1 within the event):")
     rows = [
         [event, f"{found['rows']:,}", mean_sd(found["macro_f1"]), f"{found['majority_macro_f1'] * 100:.2f}"]
         for event, found in events.items()

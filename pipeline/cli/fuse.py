@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.words import one_of
 from pipeline.errors import UsageError
 
 
@@ -15,7 +16,9 @@ def fuse(
     runs: Annotated[
         list[Path], typer.Argument(help="Two or more run folders, such as a text and an image run; one with --members.")
     ],
-    rule: Annotated[str, typer.Option(help="mean (also called score fusion), max, or, and.")] = "mean",
+    rule: Annotated[
+        str, one_of("classifiers.decision:RULES", help="mean (also called score fusion), max, or, and.")
+    ] = "mean",
     positive: Annotated[
         str | None, typer.Option(help="For or/and: the positive class; informative in that task.")
     ] = None,

@@ -8,9 +8,12 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from typer.models import ArgumentInfo
+
+from pipeline.cli.words import named, one_of
 
 if TYPE_CHECKING:
     from pipeline.datasets.posts import Posts
@@ -19,8 +22,31 @@ if TYPE_CHECKING:
     from pipeline.runs.visibility import Visibility
 
 LARGEST = 2**32 - 1
-Seeds = Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.")]
-FirstSeed = Annotated[int, typer.Option(min=0, max=LARGEST - 10_000, help="The first seed.")]
+# the sections of a command's help, in their order; "Options" are a command's own
+PANELS = (
+    "Arguments",
+    "Options",
+    "Dataset",
+    "Views",
+    "Seeds",
+    "Split",
+    "Balancing",
+    "Texts",
+    "Images",
+    "Local weights",
+    "Columns of a table",
+    "Running",
+    "Output",
+)
+_METAVARS = {Path: "PATH", int: "N", float: "X", str: "NAME"}
+
+Seeds = Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds.", rich_help_panel="Seeds")]
+FirstSeed = Annotated[int, typer.Option(min=0, max=LARGEST - 10_000, help="The first seed.", rich_help_panel="Seeds")]
+
+
+def column(help: str) -> Any:
+    """An option that names the column of a table with what `help` says."""
+    return typer.Option(metavar="COLUMN", help=help, rich_help_panel="Columns of a table")
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -33,7 +59,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             groups[name] = hints[name]
             parameters += _flags(hints[name])
         else:
-            parameters.append(parameter.replace(annotation=hints[name]))
+            parameters.append(parameter.replace(annotation=_shown(name, hints[name])))
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
@@ -49,32 +75,51 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 def _flags(group: type[Any]) -> list[inspect.Parameter]:
     hints = typing.get_type_hints(group, include_extras=True)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return [inspect.Parameter(f.name, kind, default=f.default, annotation=hints[f.name]) for f in fields(group)]
+    return [
+        inspect.Parameter(
+            f.name, kind, default=f.default, annotation=_shown(f.name, hints[f.name], getattr(group, "PANEL", None))
+        )
+        for f in fields(group)
+    ]
+
+
+def _shown(name: str, hint: Any, panel: str | None = None) -> Any:
+    """The hint of an option or argument, with the word for its value and its section where it does not say them."""
+    info = hint.__metadata__[0]
+    if isinstance(info, ArgumentInfo):
+        info.metavar = info.metavar or name.upper()
+    else:
+        info.metavar = info.metavar or _METAVARS.get(_plain_type(hint.__origin__))
+    info.rich_help_panel = info.rich_help_panel or panel
+    return hint
+
+
+def _plain_type(hint: Any) -> Any:
+    """The type of one value: `str` of `list[str] | None`."""
+    inner = [part for part in typing.get_args(hint) if part is not type(None)]
+    return _plain_type(inner[0]) if inner else hint
 
 
 @dataclass(frozen=True)
 class DatasetFlags:
     """Which dataset, and what the columns of a table hold."""
 
-    dataset: Annotated[
-        str | None, typer.Option(help="crisismmd, table or sample; guessed from --data if left out.")
-    ] = None
+    PANEL: ClassVar[str] = "Dataset"
+
     data: Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")] = None
+    dataset: Annotated[
+        str | None,
+        named("pipeline.datasets:DATASETS", help="crisismmd, table or sample; guessed from --data if left out."),
+    ] = None
     name: Annotated[str | None, typer.Option(help="The dataset's name in the cache, if not the usual one.")] = None
-    text_column: Annotated[str | None, typer.Option(help="Table: the column with the text.")] = None
-    image_column: Annotated[
-        str | None, typer.Option(help="Table: the column with image paths relative to the file.")
-    ] = None
-    label_column: Annotated[str | None, typer.Option(help="Table: the column with the label.")] = None
-    group_column: Annotated[
-        str | None, typer.Option(help="Table: posts with an equal value are never split apart.")
-    ] = None
-    event_column: Annotated[str | None, typer.Option(help="Table: the column with the event.")] = None
-    id_column: Annotated[str | None, typer.Option(help="Table: the column with the post id.")] = None
-    split_column: Annotated[str | None, typer.Option(help="Table: the column that says train, dev or test.")] = None
-    knowledge_column: Annotated[
-        str | None, typer.Option(help="Table: the column with knowledge text about the post.")
-    ] = None
+    text_column: Annotated[str | None, column("The text.")] = None
+    image_column: Annotated[str | None, column("Image paths, relative to the file.")] = None
+    label_column: Annotated[str | None, column("The label.")] = None
+    group_column: Annotated[str | None, column("Posts with an equal value are never split apart.")] = None
+    event_column: Annotated[str | None, column("The event.")] = None
+    id_column: Annotated[str | None, column("The post id.")] = None
+    split_column: Annotated[str | None, column("train, dev or test.")] = None
+    knowledge_column: Annotated[str | None, column("Knowledge text about the post.")] = None
     knowledge: Annotated[
         Path | None, typer.Option(help="A table of knowledge texts: post_id or text, and knowledge.")
     ] = None
@@ -105,11 +150,23 @@ class DatasetFlags:
 class ProtocolFlags:
     """Who trains and who tests."""
 
+    PANEL: ClassVar[str] = "Split"
+
     splits: Annotated[
-        str | None, typer.Option(help="CrisisMMD's split set: agreed, all, settingA, settingB, damage.")
+        str | None,
+        named(
+            "pipeline.datasets.crisismmd:SPLIT_FOLDERS",
+            help="CrisisMMD's split set: agreed, all, settingA, settingB, damage.",
+        ),
     ] = None
-    setting: Annotated[str | None, typer.Option(help="A: agreed pairs only. B: discordant pairs join train.")] = None
-    split: Annotated[str | None, typer.Option(help="Draw the split: by group, event (leave one out) or random.")] = None
+    setting: Annotated[
+        str | None,
+        one_of("pipeline.protocols.choose:SETTINGS", help="A: agreed pairs only. B: discordant pairs join train."),
+    ] = None
+    split: Annotated[
+        str | None,
+        one_of("pipeline.protocols.choose:DRAWN", help="Draw the split: by group, event (leave one out) or random."),
+    ] = None
     split_seed: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="One drawn split for all seeds.")] = None
     test_event: Annotated[str | None, typer.Option(help="Hold out this event only.")] = None
 
@@ -132,14 +189,20 @@ class ProtocolFlags:
 class SourceFlags:
     """Which cached views a head trains on."""
 
-    model: Annotated[str | None, typer.Option(help="The model whose views to use, image and text.")] = None
-    image: Annotated[str | None, typer.Option(help="The image model: MODEL[@FINGERPRINT][:VIEW].")] = None
-    text: Annotated[str | None, typer.Option(help="The text models: MODEL[@FINGERPRINT][:VIEW],...")] = None
+    PANEL: ClassVar[str] = "Views"
+
+    model: Annotated[str | None, named("features:CARDS", help="The model whose views to use, image and text.")] = None
+    image: Annotated[str | None, named("features:CARDS", help="The image model: MODEL[@FINGERPRINT][:VIEW].")] = None
+    text: Annotated[str | None, named("features:CARDS", help="The text models: MODEL[@FINGERPRINT][:VIEW],...")] = None
     caption: Annotated[
-        str | None, typer.Option(help="The text model over captions (extracted with --text caption:NAME).")
+        str | None, named("features:CARDS", help="The text model over captions (extracted with --text caption:NAME).")
     ] = None
     eval_setting: Annotated[
-        str | None, typer.Option(help="Trained on _ asked with: T_T, I_I, C_C, TI_TI, TC_T, TC_C, TC_TC, TCI_TCI.")
+        str | None,
+        one_of(
+            "pipeline.runs.visibility:EVAL_SETTINGS",
+            help="Trained on _ asked with: T_T, I_I, C_C, TI_TI, TC_T, TC_C, TC_TC, TCI_TCI.",
+        ),
     ] = None
     mix_share: Annotated[
         float | None, typer.Option(help="Mix training: percent of train posts that keep their caption.")
@@ -166,6 +229,8 @@ class SourceFlags:
 @dataclass(frozen=True)
 class SeedFlags:
     """Over which seeds."""
+
+    PANEL: ClassVar[str] = "Seeds"
 
     seeds: Seeds = 5
     seed: FirstSeed = 0

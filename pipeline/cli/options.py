@@ -9,20 +9,54 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.output import print_facts as print_facts
+from pipeline.cli.output import print_json as print_json
+from pipeline.cli.output import print_line as print_line
+from pipeline.cli.output import print_table as print_table
+from pipeline.cli.words import complete_parameter, named, one_of
 from pipeline.errors import UsageError
 
-Cache = Annotated[Path, typer.Option("--cache", help="The folder of the feature cache.")]
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on standard error.")]
-Preset = Annotated[str, typer.Option(help="How to train: fast, or paper as the head's source did.")]
-Task = Annotated[str | None, typer.Option(help="informative, humanitarian, humanitarian-002, humanitarian-8, damage.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Fits at a time, one core each; all cores if left out.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="A parameter: NAME=VALUE; may be repeated.")]
-Synthetic = Annotated[
-    Path | None, typer.Option(help="Posts of `crisis data synthesize`: this folder's join train, and only train.")
+Cache = Annotated[Path, typer.Option("--cache", help="The folder of the feature cache.", rich_help_panel="Output")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print exactly one JSON object on standard output.", rich_help_panel="Output")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N posts.")]
-Output = Annotated[Path, typer.Option(help="The folder that run folders go to.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress and no notes on standard error.", rich_help_panel="Output"),
+]
+Preset = Annotated[
+    str,
+    one_of("classifiers.presets:PRESETS", "--preset", help="How to train: fast, or paper as the head's source did."),
+]
+Task = Annotated[
+    str | None,
+    named(
+        "pipeline.datasets.tasks:TASKS",
+        "--task",
+        help="informative, humanitarian, humanitarian-002, humanitarian-8, damage.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Fits at a time, one core each; all cores if left out.", rich_help_panel="Running"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A parameter of the head, its trainer or the balancer; may be repeated.",
+        autocompletion=complete_parameter,
+    ),
+]
+Synthetic = Annotated[
+    Path | None,
+    typer.Option(
+        help="Posts of `crisis data synthesize`: this folder's join train, and only train.", rich_help_panel="Dataset"
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N posts.", rich_help_panel="Dataset")]
+Output = Annotated[Path, typer.Option("--output", help="The folder that run folders go to.", rich_help_panel="Output")]
 
 CACHE = Path("artifacts/cache")
 RUNS = Path("artifacts/runs")
@@ -57,23 +91,3 @@ def value_of(text: str) -> Any:
         return float(text)
     except ValueError:
         return text.strip()
-
-
-def print_json(content: dict[str, Any]) -> None:
-    import json
-
-    print(json.dumps(content, ensure_ascii=False))
-
-
-def print_table(header: list[str], rows: list[list[str]]) -> None:
-    """Columns aligned by width; all but the first column to the right when they hold numbers."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    numeric = [
-        all(row[column][:1].isdigit() or row[column] in ("", "-") for row in rows) for column in range(len(header))
-    ]
-    for line in [header, ["-" * width for width in widths], *rows]:
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ]
-        print("  ".join(cells).rstrip())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from pipeline.cli import options as o
 from pipeline.cli.balance import BalanceLists
 from pipeline.cli.fit import mean_sd
-from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags, grouped
+from pipeline.cli.groups import DatasetFlags, ProtocolFlags, SeedFlags, SourceFlags
+from pipeline.cli.words import named, one_of
 
 if TYPE_CHECKING:
     from classifiers import Balance
@@ -21,15 +20,18 @@ METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weigh
 OVERWRITE = ("only-missing", "always")
 
 
-@grouped
 def sweep(
     views: SourceFlags,
     protocol: ProtocolFlags,
     seeds: SeedFlags,
     source: DatasetFlags,
     balancing: BalanceLists,
-    heads: Annotated[str | None, typer.Option(help="Heads, as a,b; all that fit the views if left out.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Tasks, as x,y; the dataset's usual one if left out.")] = None,
+    heads: Annotated[
+        str | None, named("classifiers:HEADS", help="Heads, as a,b; all that fit the views if left out.")
+    ] = None,
+    tasks: Annotated[
+        str | None, named("pipeline.datasets.tasks:TASKS", help="Tasks, as x,y; the dataset's usual one if left out.")
+    ] = None,
     preset: o.Preset = "fast",
     workers: o.Workers = None,
     settings: o.Settings = None,
@@ -37,9 +39,16 @@ def sweep(
     cache: o.Cache = o.CACHE,
     output: o.Output = o.RUNS,
     overwrite: Annotated[
-        str, typer.Option(help="only-missing: go on with what is not in the output folder yet; always: train all anew.")
+        str,
+        one_of(
+            "pipeline.cli.sweep:OVERWRITE",
+            help="only-missing: go on with what is not in the output folder yet; always: train all anew.",
+            rich_help_panel="Running",
+        ),
     ] = "only-missing",
-    metric: Annotated[str, typer.Option(help="What decides on dev: macro_f1, weighted_f1 or accuracy.")] = "macro_f1",
+    metric: Annotated[
+        str, one_of("pipeline.cli.sweep:METRICS", help="What decides on dev: macro_f1, weighted_f1 or accuracy.")
+    ] = "macro_f1",
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -50,17 +59,13 @@ def sweep(
     also written as CSV and JSON.
     """
     from classifiers import HeadError, HeadSpec
-    from pipeline.errors import CrisisError, UsageError
+    from pipeline.errors import CrisisError
     from pipeline.log import say, set_quiet, warn
     from pipeline.runs import fit as stage
     from pipeline.runs.leaderboard import leaderboard, write_leaderboard
     from pipeline.runs.material import load_material
 
     set_quiet(quiet)
-    if overwrite not in OVERWRITE:
-        raise UsageError(f"There is no --overwrite {overwrite}; choose one of {', '.join(OVERWRITE)}.")
-    if metric not in METRICS:
-        raise UsageError(f"There is no metric '{metric}'; choose one of {', '.join(METRICS)}.")
     balances = balancing.choose()
     posts = source.open(cache, synthetic)
     protocols = _distinct([protocol.choose(posts, task) for task in (_listed(tasks) if tasks else [None])])
@@ -107,7 +112,7 @@ def sweep(
         path = write_leaderboard(output, rows)
         if not json:
             print_leaderboard(rows, done)
-            print(f"leaderboard: {path}")
+            o.print_line(f"leaderboard: {path}")
     if failed:
         raise CrisisError(f"{failed} of the runs could not be trained; see the notes above.")
 
@@ -148,7 +153,7 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
         "p (seeds)",
     ]
     o.print_table([*header, *(f"test {METRICS[metric]}" for metric in others)], shown)
-    print(
+    o.print_line(
         "the best is the best on dev; 95 %: bootstrap over posts; majority: train's commonest class for all; p: against"
         " the best on test, Holm-corrected, paired (randomisation over posts; t over seeds, corrected where each draws"
         " its own test posts); *: both below 0.05"

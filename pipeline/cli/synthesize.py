@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli.groups import DatasetFlags, ProtocolFlags, grouped
+from pipeline.cli.groups import DatasetFlags, ProtocolFlags
+from pipeline.cli.words import named, one_of
 
 if TYPE_CHECKING:
     from pipeline.datasets.posts import Posts
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 class LocalFlags:
     """Where local weights run."""
 
-    device: Annotated[str, typer.Option(help="For local weights: auto, cpu, cuda or mps.")] = "auto"
-    precision: Annotated[str, typer.Option(help="For local weights: fp32, fp16 or bf16.")] = "fp32"
+    PANEL: ClassVar[str] = "Local weights"
+
+    device: Annotated[str, named("features.device:DEVICES", help="For local weights: auto, cpu, cuda or mps.")] = "auto"
+    precision: Annotated[str, one_of("features.card:PRECISIONS", help="For local weights: fp32, fp16 or bf16.")] = (
+        "fp32"
+    )
 
     def chosen(self) -> str:
         from features.device import choose_device
@@ -35,6 +40,8 @@ class LocalFlags:
 @dataclass(frozen=True)
 class TextFlags:
     """Who writes the texts."""
+
+    PANEL: ClassVar[str] = "Texts"
 
     endpoint: Annotated[str | None, typer.Option(help="A server of the OpenAI protocol: http://HOST:PORT/v1.")] = None
     text_model: Annotated[
@@ -85,6 +92,8 @@ class TextFlags:
 class ImageFlags:
     """Where the images come from."""
 
+    PANEL: ClassVar[str] = "Images"
+
     image_model: Annotated[str | None, typer.Option(help="A folder with a local diffusers pipeline.")] = None
     image_folder: Annotated[
         Path | None, typer.Option(help="Photos instead, in sub-folders informative and not_informative.")
@@ -118,7 +127,6 @@ class ImageFlags:
         return load
 
 
-@grouped
 def synthesize(
     output: Annotated[Path, typer.Option(help="The folder for the posts; one that was begun is gone on with.")],
     texts: TextFlags,
@@ -184,17 +192,17 @@ def print_result(result: Synthesized) -> None:
     """A few lines for people: what there is, what was dropped and why, and what to do next."""
     made = result.made
     there = ", ".join(f"{count:,} {pattern}" for pattern, count in made.posts.items())
-    print(f"{result.folder.resolve()}")
-    print(f"  {sum(made.posts.values()):,} posts ({there}); {made.new:,} of them new, {made.struck:,} struck")
+    o.print_line(f"{result.folder.resolve()}")
+    o.print_line(f"  {sum(made.posts.values()):,} posts ({there}); {made.new:,} of them new, {made.struck:,} struck")
     for what, counted in (("drafts dropped", made.dropped), ("failures of the text source", made.failures)):
         if counted:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in counted.most_common())
-            print(f"  {counted.total():,} {what}: {reasons}")
+            o.print_line(f"  {counted.total():,} {what}: {reasons}")
     if result.sheets:
         pages = f"{result.sheets[0].name} to {result.sheets[-1].name}" if len(result.sheets) > 1 else "sheet-01.png"
-        print(f"  look at {pages}; 0 in the column accepted of synthetic.csv strikes a post")
+        o.print_line(f"  look at {pages}; 0 in the column accepted of synthetic.csv strikes a post")
     if made.interrupted:
-        print("  stopped before the end; run the same command again to go on")
+        o.print_line("  stopped before the end; run the same command again to go on")
 
 
 def _events(posts: Posts) -> list[str]:

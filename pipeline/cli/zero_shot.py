@@ -7,15 +7,19 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options as o
-from pipeline.cli.groups import DatasetFlags, FirstSeed, ProtocolFlags, Seeds, grouped
+from pipeline.cli.groups import DatasetFlags, FirstSeed, ProtocolFlags, Seeds
+from pipeline.cli.words import named, one_of
 
 
-@grouped
 def zero_shot(
     protocol: ProtocolFlags,
     source: DatasetFlags,
-    model: Annotated[str, typer.Option(help="The model whose projected views to use: MODEL[@FINGERPRINT].")] = "clip",
-    modality: Annotated[str, typer.Option(help="image, text, or both (the mean of the two vectors).")] = "image",
+    model: Annotated[
+        str, named("features:CARDS", help="The model whose projected views to use: MODEL[@FINGERPRINT].")
+    ] = "clip",
+    modality: Annotated[
+        str, one_of("pipeline.runs.zero_shot:MODALITIES", help="image, text, or both (the mean of the two vectors).")
+    ] = "image",
     prompts: Annotated[
         str | None, typer.Option(help="A task's name or a JSON file {class: [prompt, ...]}; the task's if left out.")
     ] = None,

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cache import FeatureFile, FeatureWriter, Status, ViewSpec
+from crisis_registry import did_you_mean
 from features import Card, Encoder, Fingerprint, fingerprint
 from features.text import CLEANERS
 from pipeline.datasets.posts import Posts
@@ -75,7 +76,8 @@ class Options:
             ("--cleaner", self.cleaner, tuple(CLEANERS)),
         ):
             if value not in known:
-                raise UsageError(f"'{value}' is no choice for {flag}; choose one of {', '.join(known)}.")
+                near = did_you_mean(value, known)
+                raise UsageError(f"There is no {flag} '{value}'{near}; choose one of {', '.join(known)}.")
         if min(self.num_workers, 1 if self.batch_size is None else self.batch_size) < 1:
             raise UsageError("--batch-size and --num-workers must be at least 1.")
 

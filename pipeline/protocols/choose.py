@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crisis_registry import did_you_mean
 from pipeline.datasets import crisismmd
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import TASKS, Task, table_task, task_named
@@ -267,7 +268,8 @@ def _events(posts: Posts, labelled: np.ndarray, test_event: str | None) -> list[
     if test_event is None:
         return events
     if test_event not in events:
-        raise UsageError(f"There is no event '{test_event}'; the events are {', '.join(events)}.")
+        near = did_you_mean(test_event, events)
+        raise UsageError(f"There is no event '{test_event}'{near}; the events are {', '.join(events)}.")
     return [test_event]
 
 

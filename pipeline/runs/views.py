@@ -12,6 +12,7 @@ import numpy as np
 
 from cache import CacheError, FeatureFile, Status
 from classifiers.shared import FileRows, Place
+from crisis_registry import did_you_mean
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.extraction.worklist import CHANGED, input_states
@@ -89,8 +90,11 @@ def _read(file: FeatureFile, source: Source, rows: np.ndarray) -> np.ndarray:
 
 def _check_view(file: FeatureFile, source: Source) -> None:
     if source.view not in file.views or not source.view.startswith(f"{source.inputs}/"):
-        have = ", ".join(name for name in file.views if name.startswith(source.inputs))
-        raise UsageError(f"{source.path.name} has no {source.inputs} view '{source.view}'; it has {have}.")
+        have = [name for name in file.views if name.startswith(source.inputs)]
+        near = did_you_mean(source.view, have)
+        raise UsageError(
+            f"{source.path.name} has no {source.inputs} view '{source.view}'{near}; it has {', '.join(have)}."
+        )
     if source.path.stem.split("@")[1] != file.fingerprint[:8]:
         raise CacheError(
             f"{source.path} holds the fingerprint {file.fingerprint[:8]}: it was renamed; extract it anew."

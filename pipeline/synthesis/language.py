@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from crisis_registry import did_you_mean
 from pipeline.errors import UsageError
 
 NAMES = {"en": "English", "es": "Spanish", "fr": "French", "de": "German", "it": "Italian", "pt": "Portuguese"}
@@ -34,7 +35,8 @@ ENOUGH_HITS = 2
 def check_language(language: str) -> None:
     """Raise `UsageError` for a language there is no check for; "any" switches the check off."""
     if language not in WORDS and language != "any":
-        raise UsageError(f"There is no check for the language '{language}'; choose {', '.join(WORDS)} or any.")
+        near = did_you_mean(language, (*WORDS, "any"))
+        raise UsageError(f"There is no check for the language '{language}'{near}; choose {', '.join(WORDS)} or any.")
 
 
 def name_of(language: str) -> str:

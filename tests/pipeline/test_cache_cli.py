@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -109,3 +110,26 @@ def test_drop_deletes_only_when_told(run: Run, file: Path) -> None:
     code, _, err = run("cache", "drop", str(file), "--yes")
     assert code == 1
     assert "no feature cache" in err
+
+
+def test_seal_and_drop_print_one_object(run: Run, file: Path) -> None:
+    code, out, _ = run("cache", "seal", str(file), "--json")
+    assert (code, json.loads(out)) == (0, {"file": str(file)})
+    assert run("cache", "drop", str(file), "--json")[0] == 2
+    code, out, _ = run("cache", "drop", str(file), "--yes", "--json")
+    assert code == 0
+    assert set(json.loads(out)) == {"file", "rows", "bytes"}
+    assert json.loads(out)["rows"] == 60
+    code, out, _ = run("cache", "drop", str(file), "--yes", "--json")
+    assert code == 1
+    assert json.loads(out)["exit_code"] == 1
+
+
+def test_drop_asks_and_deletes_nothing_when_the_answer_is_no(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, out, err = run("cache", "drop", str(file))
+    assert (code, out.strip()) == (1, "")
+    assert err.endswith("error: Stopped; nothing was done.\n")
+    assert file.exists()

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pandas
@@ -71,9 +72,9 @@ def test_flags_of_a_group_are_the_same_in_every_command_that_takes_it() -> None:
     for command, groups in takes.items():
         have = {parameter.name: parameter for parameter in commands[command].params}
         for group in groups:
-            for name, field in group.__dataclass_fields__.items():
-                assert have[name].default == field.default
-                assert have[name].opts == [f"--{name.replace('_', '-')}"]
+            for field in fields(group):
+                assert have[field.name].default == field.default
+                assert have[field.name].opts == [f"--{field.name.replace('_', '-')}"]
 
 
 def test_both_stages_on_the_sample_with_one_json_object_each(run: Run, sample: Path) -> None:
