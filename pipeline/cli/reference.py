@@ -14,8 +14,8 @@ from pipeline.cli.app import app
 _HEAD = """# The command line
 
 Made from the help texts by `python -m pipeline.cli.reference > docs/cli.md`; change them, not this page. Exit codes:
-0 done, 1 failed, 2 wrong use, 3 done with bad rows, 130 stopped by Ctrl-C. An error is one sentence; `--debug`, with any
-command, shows the traceback.
+0 done, 1 failed, 2 wrong use, 3 done with bad rows, 130 stopped by Ctrl-C. An error is one sentence; with `--debug`,
+which any command takes, it is a traceback.
 """
 
 
