@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-NAMES = ("cache", "classifiers", "crisis_registry", "features", "pipeline")
+NAMES = ("cache", "classifiers", "crisis_errors", "crisis_registry", "features", "pipeline")
 ROOT = Path(__file__).resolve().parent
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from crisis_errors import CrisisError
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
@@ -19,7 +21,7 @@ Text = str | tuple[str, str]
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
-class FeatureError(Exception):
+class FeatureError(CrisisError):
     """An encoder cannot be had or cannot be used as asked; the message is one sentence."""
 
 

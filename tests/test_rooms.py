@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("cache", "features", "classifiers", "pipeline")
-ROOTS = ("crisis", "crisis_guard", "crisis_registry")
+ROOTS = ("crisis", "crisis_errors", "crisis_guard", "crisis_registry")
 
 MAY_IMPORT: dict[str, set[str]] = {
     "cache": set(),
@@ -21,10 +21,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "classifiers": set(),
     "pipeline": {"cache", "features", "classifiers"},
     "crisis": {"pipeline", "cache", "features", "classifiers"},
+    "crisis_errors": set(),
     "crisis_guard": set(),
     "crisis_registry": set(),
 }
-FOR_ALL = {"crisis_guard", "crisis_registry"}
+FOR_ALL = {"crisis_errors", "crisis_guard", "crisis_registry"}
 LIBRARIES: dict[str, set[str]] = {
     "cache": {"numpy", "h5py", "xxhash"},
     "features": {
@@ -34,6 +35,7 @@ LIBRARIES: dict[str, set[str]] = {
     "classifiers": {"numpy", "scipy", "torch", "sklearn", "lightgbm", "imblearn", "safetensors", "threadpoolctl"},
     "pipeline": {"numpy", "scipy", "pandas", "pyarrow", "matplotlib", "PIL", "sklearn", "tqdm", "typer", "xxhash"},
     "crisis": set(),
+    "crisis_errors": set(),
     "crisis_guard": set(),
     "crisis_registry": set(),
 }  # fmt: skip

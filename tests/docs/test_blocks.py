@@ -1,4 +1,4 @@
-"""Every block of code in README.md and docs/ does what it says.
+"""Every block of code in README.md, CONTRIBUTING.md and docs/ does what it says.
 
 The blocks of a page run in order, in a folder of the page's own: a table `posts.csv` with its photos, CrisisMMD under
 `data/` as it is distributed (a small drawn one), and the features of both that `crisis extract --model classic` makes.
@@ -25,7 +25,7 @@ from PIL import Image
 from pipeline.sample import make_sample
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FROM_A_HUB = re.compile(r"(--(?:model|image|text) )(?:clip|bert|dinov2)\b")
 PREPARE = (
     "crisis extract --quiet --model classic",
