@@ -1,8 +1,8 @@
 """What a notebook needs, and the command `crisis`.
 
     posts = crisis.open_dataset("posts.csv", text_column="text", image_column="photo", label_column="label")
-    features = crisis.extract(posts, model="clip")
-    run = crisis.fit(posts, head="guided_ca", seeds=5)
+    features = crisis.extract(posts, model="classic")
+    run = crisis.fit(posts, head="concat", seeds=5)
 
 Importing this module is cheap: what is heavy arrives on first use. docs/python.md shows each name at work. Every error
 of ours is a `crisis.CrisisError` whose message is one sentence.
@@ -66,7 +66,7 @@ def open_dataset(
 
         posts = crisis.open_dataset("posts.csv", text_column="text", image_column="photo", label_column="label")
     """
-    from pipeline.datasets import open_dataset
+    from pipeline import datasets
     from pipeline.datasets.tabular import Columns
 
     columns = Columns(
@@ -79,7 +79,9 @@ def open_dataset(
         split=split_column,
         knowledge=knowledge_column,
     )
-    return open_dataset(dataset, _path(data), columns, name=name, cache=Path(cache), synthetic=_path(synthetic))
+    return datasets.open_dataset(
+        dataset, _path(data), columns, name=name, cache=Path(cache), synthetic=_path(synthetic)
+    )
 
 
 def extract(
@@ -100,8 +102,8 @@ def extract(
     `{"tokens": True}`. `how` may say `cleaner`, `text`, `batch_size`, `num_workers`, `overwrite` and `on_error`, as
     the flags of `crisis extract` do. A bad photo costs its own row, which says why in `status_of("image")`.
 
-        features = crisis.extract(posts, model="clip")
-        vectors = features.read("image/projected")
+        features = crisis.extract(posts, model="classic")
+        vectors = features.read("image/statistics")
     """
     from cache import FeatureFile
     from features import card, load
@@ -144,7 +146,7 @@ def fit(
     is named. `seeds`: how many, or which. `params` are the head's and the trainer's. `protocol` may say `split_set`,
     `setting`, `split`, `split_seed` and `test_event`, as the flags of `crisis fit-head` do.
 
-        run = crisis.fit(posts, head="guided_ca", image="clip", text="clip", seeds=5)
+        run = crisis.fit(posts, head="guided_ca", image="classic", text="classic", seeds=3)
     """
     from pipeline.runs.fit import fit_head
 
@@ -184,8 +186,8 @@ def sweep(
     The other arguments are those of `fit`. A run that is in the folder `runs` already, equal in everything, is given
     from there, so that a sweep that was stopped goes on. A head that cannot be trained raises its error.
 
-        for run in crisis.sweep(posts, ["concat", "guided_ca"], seeds=5):
-            print(run.summary["test"]["macro_f1"])
+        for run in crisis.sweep(posts, ["logistic", "concat"], seeds=2):
+            print(run.as_json()["test"]["macro_f1"])
     """
     from classifiers import Balance
     from pipeline.runs.fit import fit_matrix

@@ -9,12 +9,14 @@ here has a comment before it that says why: `<!-- not run: needs a GPU -->`.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ import pytest
 from docs_support import Block, blocks_of
 from PIL import Image
 
+import crisis
 from pipeline.sample import make_sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +102,19 @@ def test_the_blocks_of_a_page_run(page: Path, prepared: Path, tmp_path: Path, mo
     for block in blocks_of(page):
         if block.reason is None:
             _run(block, folder, names)
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_door_run(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "page"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {"crisis": crisis}
+    for told in (crisis, crisis.open_dataset, crisis.extract, crisis.fit, crisis.sweep):
+        examples = re.findall(r"(?:^    .*\n)+", f"{inspect.getdoc(told)}\n", re.MULTILINE)
+        assert len(examples) == 1, told
+        exec(textwrap.dedent(examples[0]), names)
+    assert {"posts", "features", "run", "vectors"} <= set(names)
 
 
 def test_no_block_is_left_out_without_a_reason() -> None:
