@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -25,7 +26,7 @@ class Plan:
     pieces: list[tuple[int, bytes]]
 
 
-def plan(schema: Schema, sizes: Sizes, start: int, sequence: int, provenance: Mapping) -> Plan:
+def plan(schema: Schema, sizes: Sizes, start: int, sequence: int, provenance: Mapping[str, Any]) -> Plan:
     """Lay out a file. provenance: plain JSON with ``"fingerprint"``."""
     header = Header(schema, sizes, start, sequence, provenance["fingerprint"], {}, 0, 0)
     size = size_for(header)
@@ -34,7 +35,7 @@ def plan(schema: Schema, sizes: Sizes, start: int, sequence: int, provenance: Ma
 
 
 def part_bytes(
-    schema: Schema, tables: dict[str, np.ndarray], start: int, sequence: int, provenance: Mapping
+    schema: Schema, tables: dict[str, np.ndarray], start: int, sequence: int, provenance: Mapping[str, Any]
 ) -> bytearray:
     """A whole part in memory. tables: path -> array, without checksums, as ``rows.tables_of`` makes them."""
     sizes = Sizes(

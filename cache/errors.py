@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from crisis_errors import CrisisError
 
-class CacheError(Exception):
+
+class CacheError(CrisisError):
     """A cache file cannot be read or written; the message says what is wrong and what to do."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -17,6 +18,9 @@ from cache.errors import CacheError
 from cache.header import Header
 from cache.schema import Table
 from cache.skeleton import ATTRIBUTE, LONGEST_TEXT, stored_type
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class _MappedFile(io.RawIOBase):
@@ -41,7 +45,7 @@ class _MappedFile(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, target) -> int:
+    def readinto(self, target: WriteableBuffer) -> int:
         wanted = memoryview(target).cast("B")
         found = self._buffer[self._position : self._position + len(wanted)]
         wanted[: len(found)] = found
@@ -50,7 +54,7 @@ class _MappedFile(io.RawIOBase):
         return len(wanted)
 
 
-def read_provenance(buffer: np.ndarray, header: Header, name: str) -> dict:
+def read_provenance(buffer: np.ndarray, header: Header, name: str) -> dict[str, Any]:
     """Check the HDF5 structure in ``buffer`` (uint8 [length]) against the header; return the provenance.
 
     Raises CacheError with a sentence for anything that differs.
@@ -101,7 +105,7 @@ def _check_dataset(dataset: h5py.h5d.DatasetID, path: str, table: Table, header:
         raise CacheError(f"'{path}' does not lie where the header says")
 
 
-def _read_json(root: h5py.h5g.GroupID) -> dict:
+def _read_json(root: h5py.h5g.GroupID) -> dict[str, Any]:
     if h5py.h5a.get_num_attrs(root) != 1 or not h5py.h5a.exists(root, ATTRIBUTE.encode()):
         raise CacheError(f"it does not carry exactly one attribute, '{ATTRIBUTE}'")
     attribute = h5py.h5a.open(root, ATTRIBUTE.encode())

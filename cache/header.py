@@ -16,6 +16,7 @@ import json
 import struct
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -129,7 +130,7 @@ def unpack(head: bytes, length: int, name: str) -> Header:
     return header
 
 
-def _from_json(plain: dict, size: int, length: int, digest: bytes) -> Header:
+def _from_json(plain: dict[str, Any], size: int, length: int, digest: bytes) -> Header:
     rows, id_width, group_width, caption_bytes = plain["sizes"]
     schema = Schema.from_json(plain["schema"])
     header = Header(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class FeatureFile:
         self.views: dict[str, ViewSpec] = newest.header.schema.views
         self.modalities: tuple[str, ...] = newest.header.schema.modalities
         self.caption_names: tuple[str, ...] = newest.header.schema.captions
-        self.provenance: dict = newest.provenance
+        self.provenance: dict[str, Any] = newest.provenance
         self.fingerprint: str = newest.header.fingerprint
         self.segments = snapshot.segments
         self._starts = np.array([segment.start for segment in snapshot.segments])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -150,7 +150,7 @@ def pack_captions(texts: Sequence[str], name: str, n: int) -> tuple[np.ndarray, 
     return offsets, np.frombuffer(b"".join(encoded), np.uint8)
 
 
-def _same_names(what: str, given: dict, wanted: Sequence[str] | dict) -> None:
+def _same_names(what: str, given: Collection[str], wanted: Collection[str]) -> None:
     if set(given) != set(wanted):
         raise CacheError(f"A batch came with {what} for {sorted(given)}, but the cache holds {sorted(wanted)}.")
 

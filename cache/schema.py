@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -113,7 +114,7 @@ class Schema:
         return {"views": views, "modalities": list(self.modalities), "captions": list(self.captions)}
 
     @classmethod
-    def from_json(cls, plain: Mapping) -> Schema:
+    def from_json(cls, plain: Mapping[str, Any]) -> Schema:
         """Read back what ``as_json`` made. Raises CacheError, KeyError, TypeError or ValueError for anything else."""
         views = {str(name): ViewSpec(tuple(spec[1:]), spec[0]) for name, spec in plain["views"].items()}
         return cls.of(views, list(plain["modalities"]), list(plain["captions"]))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def write_sealed(path: Path, segments: Sequence[Segment], sequence: int, provenance: Mapping) -> None:
+def write_sealed(path: Path, segments: Sequence[Segment], sequence: int, provenance: Mapping[str, Any]) -> None:
     """Write all rows of ``segments`` as the sealed file ``path``, durable when this returns.
 
     sequence: number of the last commit the file holds. Raises CacheDamaged when a source block is damaged, OSError

@@ -8,13 +8,18 @@ will be, so that this project writes every byte itself, in the order and with th
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from cache.errors import CacheError
 from cache.schema import Table
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 _PAGE = 4096
 ATTRIBUTE = "crisis"
@@ -49,7 +54,7 @@ class SparseImage(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         target = memoryview(buffer).cast("B")
         for page, inside, begin, count in _pages(self._position, len(target)):
             source = self.pages.get(page)
@@ -57,7 +62,7 @@ class SparseImage(io.RawIOBase):
         self._position += len(target)
         return len(target)
 
-    def write(self, data) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         source = memoryview(data).cast("B")
         for page, inside, begin, count in _pages(self._position, len(source)):
             target = self.pages.setdefault(page, bytearray(_PAGE))
@@ -130,7 +135,7 @@ def _set_text(attributes: h5py.AttributeManager, name: str, text: str) -> None:
     attributes.create(name, np.array(raw, dtype=h5py.string_dtype("utf-8", len(raw))))
 
 
-def _pages(position: int, length: int):
+def _pages(position: int, length: int) -> Iterator[tuple[int, int, int, int]]:
     """Split a byte range into (page, offset in the page, offset in the range, count)."""
     begin = 0
     while begin < length:

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -45,7 +46,7 @@ class Image:
     path: Path
     header: Header
     buffer: np.ndarray
-    provenance: dict
+    provenance: dict[str, Any]
     identity: tuple[int, ...]
     descriptor: int | None = None
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from cache import files
 from cache.build import part_bytes
@@ -34,7 +35,7 @@ class FeatureWriter:
         *,
         views: Mapping[str, ViewSpec],
         modalities: Sequence[str],
-        provenance: Mapping,
+        provenance: Mapping[str, Any],
         captions: Sequence[str] = (),
     ) -> None:
         self.path = Path(path)

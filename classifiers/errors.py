@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from crisis_errors import CrisisError
 
-class HeadError(Exception):
+
+class HeadError(CrisisError):
     """A head cannot be had, trained, saved or loaded as asked; the message is one sentence."""
 
 

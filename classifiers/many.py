@@ -159,7 +159,8 @@ def _context() -> Any:
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(["classifiers.worker"])
+        # a fresh process looks into the working folder first, so that the guard must stand before the worker's modules
+        context.set_forkserver_preload(["crisis_guard", "classifiers.worker"])
     return context
 
 

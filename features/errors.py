@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from crisis_errors import CrisisError
 
-class FeatureError(Exception):
+
+class FeatureError(CrisisError):
     """An encoder cannot be had or cannot be used as asked."""
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import crisis_guard
+
 
 def main() -> None:
     """Run the command line; exits 0 done, 1 failed, 2 wrong use, 3 done with bad rows, 130 stopped by Ctrl-C."""
+    if not {"--quiet", "-q"} & set(sys.argv) and (shadowed := crisis_guard.shadowing()):
+        print(f"note: {shadowed}", file=sys.stderr)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     json = "--json" in arguments

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-
-class CrisisError(Exception):
-    """Something failed (exit code 1); the message says what is wrong and what to do."""
-
-    exit_code = 1
+from crisis_errors import CrisisError as CrisisError
 
 
 class UsageError(CrisisError):

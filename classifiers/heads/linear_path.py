@@ -108,6 +108,8 @@ def _basis(x: np.ndarray, mean: np.ndarray) -> Basis:
     return Basis(turned, values[kept] / n, None, wide.T @ (vectors[:, kept] / lengths))
 
 
+# a stack that overflowed has an objective and a gradient that are not numbers, and so does not pass
+@np.errstate(over="ignore", invalid="ignore")
 def _checked(
     x: np.ndarray,
     mean: np.ndarray,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crisis_errors import CrisisError
 from pipeline.sample import damage
 from pipeline.sample.events import EVENTS
 from pipeline.sample.photos import jpeg_bytes, photograph
@@ -25,7 +26,7 @@ MIN_POSTS = 20
 _EMPTY_TEXT_FROM = 50
 
 
-class SampleError(ValueError):
+class SampleError(CrisisError, ValueError):
     """The sample cannot be made as asked; the message is one sentence that says what to do."""
 
 

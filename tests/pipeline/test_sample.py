@@ -344,7 +344,8 @@ def test_every_event_gets_its_share_of_rows(posts: int) -> None:
 def image_statistics(path: Path) -> np.ndarray:
     """[272] float64: colours on 8 x 8 cells, their spread on 4 x 4, edge strengths; NaN if unreadable."""
     try:
-        pixels = np.asarray(Image.open(path).convert("RGB").resize((64, 64)), dtype=np.float64) / 255
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB").resize((64, 64)), dtype=np.float64) / 255
     except OSError:
         return np.full(272, np.nan)
     colours = pixels.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3)).ravel()

@@ -60,7 +60,8 @@ def test_a_folder_holds_marked_posts_of_both_patterns_with_images_and_sheets(
         data = (tmp_path / "syn" / row["image_path"]).read_bytes()
         assert data in {path.read_bytes() for path in (tmp_path / "photos" / row["image_label"]).iterdir()}
     assert [Path(sheet).name for sheet in found["sheets"]] == ["sheet-01.png", "sheet-02.png"]
-    assert Image.open(found["sheets"][0]).size == (1280, 1260)
+    with Image.open(found["sheets"][0]) as sheet:
+        assert sheet.size == (1280, 1260)
     assert not any(b"sesame" in content for content in everything(tmp_path / "syn").values())
     assert b"sesame" not in (tmp_path / "syn" / JOURNAL).read_bytes()
     assert not list((tmp_path / "syn").glob(".*"))
