@@ -166,12 +166,14 @@ def fit(
     from classifiers import Balance, HeadSpec
     from pipeline.runs.fit import fit_head
 
+    spec = HeadSpec(head, {"preset": preset, **(params or {})}, balance or Balance())
+    spec.split()
     asked = _protocol(posts, task, protocol)
     named = {"model": model, "image": image, "text": text, "caption": caption}
     return fit_head(
         _material(posts, [asked], head, Path(cache), named),
         asked,
-        HeadSpec(head, {"preset": preset, **(params or {})}, balance or Balance()),
+        spec,
         _seeds(seeds),
         Path(runs),
         workers=workers,
@@ -207,13 +209,16 @@ def sweep(
     from classifiers import Balance, HeadSpec
     from pipeline.runs.fit import fit_matrix
 
-    names, own = list(heads), {"preset": preset, **(params or {})}
+    own = {"preset": preset, **(params or {})}
+    specs = [HeadSpec(head, own, balance) for head in heads for balance in balances or [Balance()]]
+    for spec in specs:
+        spec.split()
     asked = [_protocol(posts, task, protocol) for task in tasks]
     named = {"model": model, "image": image, "text": text, "caption": caption}
     found = fit_matrix(
-        _material(posts, asked, names[0], Path(cache), named),
+        _material(posts, asked, specs[0].head, Path(cache), named),
         asked,
-        [HeadSpec(head, own, balance) for head in names for balance in balances or [Balance()]],
+        specs,
         _seeds(seeds),
         Path(runs),
         workers=workers,

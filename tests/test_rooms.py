@@ -30,16 +30,21 @@ LIBRARIES: dict[str, set[str]] = {
     "cache": {"numpy", "h5py", "xxhash"},
     "features": {
         "numpy", "torch", "PIL", "transformers", "open_clip", "timm", "lavis", "torchvision", "diffusers", "ftfy",
-        "huggingface_hub", "safetensors", "sklearn", "xxhash", "h5py",
+        "huggingface_hub", "safetensors", "sklearn", "xxhash", "h5py", "pillow_heif",
     },
     "classifiers": {"numpy", "scipy", "torch", "sklearn", "lightgbm", "imblearn", "safetensors", "threadpoolctl"},
-    "pipeline": {"numpy", "scipy", "pandas", "pyarrow", "matplotlib", "PIL", "sklearn", "tqdm", "typer", "xxhash"},
+    "pipeline": {
+        "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "PIL", "sklearn", "tqdm", "typer", "xxhash", "openpyxl",
+    },
     "crisis": set(),
     "crisis_errors": set(),
     "crisis_guard": set(),
     "crisis_registry": set(),
 }  # fmt: skip
-ON_USE = {"transformers", "open_clip", "timm", "lavis", "torchvision", "diffusers", "ftfy", "huggingface_hub"}
+ON_USE = {"transformers", "open_clip", "timm", "lavis", "torchvision", "diffusers", "ftfy", "huggingface_hub"} | {
+    "pillow_heif",
+    "openpyxl",
+}
 IN_ONE_FILE = {"open_clip", "timm", "lavis", "diffusers", "torchvision", "ftfy", "lightgbm", "imblearn"}
 
 

@@ -109,6 +109,7 @@ def test_a_turned_photo_is_decoded_small_enough_for_its_own_sides() -> None:
     assert decoded.size == (100, 200)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("notes", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", bytes(50)])
 def test_notes_that_cannot_be_read_cost_nothing(notes: bytes) -> None:
     plain = encoded(gradient(), "JPEG")

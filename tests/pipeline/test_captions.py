@@ -102,7 +102,7 @@ def test_every_setting_shows_its_views_in_training_and_its_own_in_asking_and_ana
             if len(setting.test) > 1:
                 assert json.loads(out)["accuracy"]["mean"] == pytest.approx(found["test"]["accuracy"]["mean"])
             else:
-                assert (code, out) == (2, "")
+                assert (code, json.loads(out)["exit_code"]) == (2, 2)
                 assert f"was asked with one view, {setting.test[0]} (--eval-setting {name})" in said
         if setting.test != setting.train:
             both = head.predict_proba(shown_to(found, frame["post_id"], setting.train))
@@ -136,7 +136,7 @@ def test_captions_may_also_stand_beside_the_tweet_in_one_text(run: Run, flags: l
     [
         (["--eval-setting", "TC_T", "--text", "classic"], "needs a caption model; give it with --caption"),
         (["--eval-setting", "T_T", "--text", "classic", "--caption", "classic"], "does not use --caption"),
-        (["--eval-setting", "X_Y", "--text", "classic"], "no setting 'X_Y'"),
+        (["--eval-setting", "X_Y", "--text", "classic"], "no eval-setting 'X_Y'"),
         (["--text", "classic", "--mix-share", "50"], "--mix-share takes captions away"),
         (["--text", "classic", "--caption", "classic", "--mix-share", "101"], "percentage from 0 to 100"),
         (["--caption", "bert"], "no 'bert' features of the captions of 'crisismmd'.*--text caption:NAME"),

@@ -68,7 +68,7 @@ def test_ctrl_c_is_130_and_one_object(run: Run, monkeypatch: pytest.MonkeyPatch)
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.runs.fuse.fuse_runs", interrupted)
+    monkeypatch.setattr("pipeline.runs.run.Run.open", interrupted)
     code, out, err = run("fuse", "a", "b")
     assert (code, out, err) == (130, "", "error: Stopped by Ctrl-C.\n")
     code, out, _ = run("fuse", "a", "b", "--json")
@@ -81,7 +81,7 @@ def test_a_result_and_what_failed_after_it_are_one_object(run: Run, monkeypatch:
         output.print_json({"done": 1})
         raise OSError("no space left")
 
-    monkeypatch.setattr("pipeline.runs.fuse.fuse_runs", failing)
+    monkeypatch.setattr("pipeline.runs.run.Run.open", failing)
     code, out, err = run("fuse", "a", "b", "--json")
     assert code == 1
     assert json.loads(out) == {"done": 1, "error": "no space left", "exit_code": 1}
@@ -94,7 +94,7 @@ def test_a_bug_shows_its_traceback_and_is_an_object_all_the_same(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("pipeline.runs.fuse.fuse_runs", broken)
+    monkeypatch.setattr("pipeline.runs.run.Run.open", broken)
     with pytest.raises(ZeroDivisionError):
         run("fuse", "a", "b", "--json")
     assert json.loads(capsys.readouterr().out) == {"error": "ZeroDivisionError: division by zero", "exit_code": 1}

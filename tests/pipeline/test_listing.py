@@ -9,7 +9,7 @@ import pytest
 
 from classifiers import BALANCERS, HEADS
 from features import CARDS
-from pipeline.cli.listing import parameters_of, settable, settable_of_model, training_parameters
+from pipeline.cli.listing import settable, settable_of_model, training_parameters
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -80,9 +80,7 @@ def test_what_does_not_exist_is_refused(run: Run, command: str) -> None:
 
 def test_what_can_be_set_is_the_head_s_the_trainer_s_and_the_balancer_s() -> None:
     assert {"width", "lr", "p_c"} <= set(settable(["guided_ca"], ["d_sse"]))
-    assert settable(["lightgbm"], ["none"]) == [
-        parameter.name for parameter in parameters_of(HEADS["lightgbm"].defaults)
-    ]
+    assert settable(["lightgbm"], ["none"]) == [parameter.name for parameter in HEADS["lightgbm"].hyperparameters]
     assert settable(["nothing"], ["nothing"]) == []
     assert settable(["mlp", "concat"], []) == settable(["mlp"], [])
     assert settable_of_model("clip") == ["tokens"]

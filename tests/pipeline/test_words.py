@@ -93,5 +93,6 @@ def test_the_words_of_every_option_can_be_found(name: str) -> None:
     command = all_commands()[name]
     context = typer.Context(command, info_name=name)
     for parameter in command.params:
-        if getattr(parameter, "_custom_shell_complete", None) is not None and parameter.name != "settings":
+        # what --set takes depends on what else the line says
+        if getattr(parameter, "_custom_shell_complete", None) is not None and "--set" not in parameter.opts:
             assert parameter.shell_complete(context, ""), parameter.name

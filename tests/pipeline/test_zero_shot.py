@@ -223,4 +223,4 @@ def test_wrong_uses_are_refused(made: tuple[Posts, Path], prompts: str, tmp_path
 def test_seeds_beyond_those_that_a_split_can_be_drawn_with_are_refused(run: Run, command: str, flag: str) -> None:
     code, _, said = run(command, flag, "5000000000")
     assert code == 2
-    assert f"Invalid value for '{flag}'" in said
+    assert f"{flag} takes a whole number" in said
