@@ -15,14 +15,16 @@ from classifiers.heads.registry import HEADS, HeadCard, head_card
 from classifiers.spec import HeadSpec
 
 if TYPE_CHECKING:
-    from classifiers.fitting import FittedHead, Job, Outcome, fit
+    from classifiers.fitted import FittedHead
+    from classifiers.fitting import Job, Outcome, fit
     from classifiers.many import fit_each, fit_many
-    from classifiers.storage import load
+    from classifiers.storage import load, save
 
 _ON_USE = {
-    **dict.fromkeys(("FittedHead", "Job", "Outcome", "fit"), "classifiers.fitting"),
+    "FittedHead": "classifiers.fitted",
+    **dict.fromkeys(("Job", "Outcome", "fit"), "classifiers.fitting"),
     **dict.fromkeys(("fit_each", "fit_many"), "classifiers.many"),
-    "load": "classifiers.storage",
+    **dict.fromkeys(("load", "save"), "classifiers.storage"),
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "fit_many",
     "head_card",
     "load",
+    "save",
 ]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from classifiers.analysis import Utilisation, neighbour_similarity
 from classifiers.errors import HeadError
-from classifiers.fitting import FittedHead
+from classifiers.fitted import FittedHead
 from classifiers.heads.torch_head import TorchHead, one_thread
 from classifiers.metrics import accuracy
 from classifiers.problem import Views, chunks

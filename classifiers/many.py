@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.fitting import FittedHead, Fitter, Job, Outcome
+from classifiers.fitted import FittedHead
+from classifiers.fitting import Fitter, Job, Outcome
 from classifiers.shared import FileRows, Place, laid_out
 
 # below this many numbers read per epoch, all jobs together, workers take longer to start than they save (2 s the first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from classifiers.balance import Balance
 from classifiers.errors import HeadError
-from classifiers.fitting import FittedHead, Head
+from classifiers.fitted import FittedHead, Head
 from classifiers.heads.registry import HeadCard, check_view_count, head_card
 from classifiers.params import split_params, training_dict
 
@@ -23,7 +24,7 @@ WEIGHTS, CONFIG, MODEL_CARD = "head.safetensors", "config.json", "README.md"
 def save(fitted: FittedHead, folder: Path) -> None:
     """Write `fitted` into `folder`, made when absent; `HeadError` when it holds a head already.
 
-    config.json comes last and names the SHA-256 of the weights, so a folder with it is whole.
+    config.json comes last and names the SHA-256 of the weights, so a folder with it is whole, and durable.
     """
     from safetensors.numpy import save as to_bytes
 
@@ -34,9 +35,22 @@ def save(fitted: FittedHead, folder: Path) -> None:
     weights = to_bytes(tensors)
     config = _config(fitted, hashlib.sha256(weights).hexdigest())
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(weights)
-    (folder / MODEL_CARD).write_text(_model_card(config, fitted), encoding="utf-8")
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write(folder / WEIGHTS, weights)
+    _write(folder / MODEL_CARD, _model_card(config, fitted).encode())
+    _write(folder / CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The file has all of `data`, on the medium, or is not there."""
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with building.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        building.replace(path)
+    finally:
+        building.unlink(missing_ok=True)
 
 
 def load(folder: Path) -> FittedHead:
@@ -73,6 +87,7 @@ def _config(fitted: FittedHead, weights_sha256: str) -> dict[str, Any]:
         "classes": fitted.classes.tolist(),
         "n_classes": fitted.n_classes,
         "class_names": list(fitted.class_names),
+        "encoders": {name: dict(encoder) for name, encoder in fitted.encoders.items()},
         "seed": fitted.seed,
         "best_epoch": fitted.best_epoch,
         "history": fitted.history,
@@ -105,9 +120,12 @@ def _restored(config: dict[str, Any], weights: bytes) -> FittedHead:
     names = tuple(str(name) for name in config.get("class_names", ()))
     if names and len(names) != n_classes:
         raise ValueError(f"{len(names)} class names for {n_classes} classes")
-    # heads of earlier versions were trained without balance
+    # heads of earlier versions were trained without balance, and do not know their encoders
     balance = Balance.of_dict(config.get("balance", {}))
-    return FittedHead(card, head, own, training, classes, n_classes, seed, history, best_epoch, 0.0, names, balance)
+    encoders = {str(name): dict(encoder) for name, encoder in config.get("encoders", {}).items()}
+    return FittedHead(
+        card, head, own, training, classes, n_classes, seed, history, best_epoch, 0.0, names, balance, encoders
+    )
 
 
 def empty_head(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dict[str, Any]) -> Head:
@@ -123,7 +141,7 @@ def empty_head(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dic
 def _model_card(config: dict[str, Any], fitted: FittedHead) -> str:
     """A short page for a person: what the head is, what it was trained on, how to use it."""
     best = fitted.history[fitted.best_epoch - 1]
-    views = "\n".join(f"- `{name}`: {dim} features" for name, dim in fitted.dims.items())
+    views = "\n".join(f"- `{name}`: {dim} features{_of_encoder(fitted, name)}" for name, dim in fitted.dims.items())
     params = {**config["params"], **config["training"]}
     settings = "\n".join(f"- {name}: {value}" for name, value in sorted(params.items()))
     names = "".join(f"- {label}: {name}\n" for label, name in enumerate(fitted.class_names))
@@ -154,3 +172,9 @@ from classifiers import load
 probabilities = load("this/folder").predict_proba({{{", ".join(f'"{name}": ...' for name in fitted.dims)}}})
 ```
 """
+
+
+def _of_encoder(fitted: FittedHead, view: str) -> str:
+    """ " of bert@1a2b3c4d:text/mean", where the head knows."""
+    label = fitted.encoders.get(view, {}).get("label")
+    return f" of {label}" if label else ""

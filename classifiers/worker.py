@@ -15,7 +15,8 @@ import torch
 # imported here, in the process that workers are forked from, so that each worker starts with it
 import classifiers.training.trainer  # noqa: F401
 from classifiers.errors import HeadError
-from classifiers.fitting import FittedHead, Fitter, Job, Outcome
+from classifiers.fitted import FittedHead
+from classifiers.fitting import Fitter, Job, Outcome
 from classifiers.shared import FileRows, Place
 
 

@@ -21,7 +21,9 @@ from classifiers.metrics import summarise
 from pipeline.errors import DataError, UsageError
 from pipeline.runs.config import RunConfig
 from pipeline.runs.fuse import matched_predictions
+from pipeline.runs.origins import Origin, check_origins
 from pipeline.runs.run import Run, fit_name
+from pipeline.runs.sources import Source
 from pipeline.runs.visibility import eval_setting
 
 
@@ -58,12 +60,12 @@ def analyse_run(run: Run, cache: Path, alone: Sequence[Run] = (), neighbours: in
             f"{name} was asked with one view, {asked[0]} (--eval-setting {config.eval_setting}): there is no "
             "fusion to look into."
         )
-    views, row_of = _views(config, cache, test["post_id"].unique())
+    views, origins, row_of = _views(config, cache, test["post_id"].unique())
     number = {name: index for index, name in enumerate(config.classes)}
     fits = [
         _Fit(
             int(seed),
-            _head(run, int(seed), fold),
+            _head(run, int(seed), fold, origins, cache),
             own["post_id"].map(row_of).to_numpy(np.int64),
             own["label"].map(number).to_numpy(np.int64),
         )
@@ -81,20 +83,23 @@ def analyse_run(run: Run, cache: Path, alone: Sequence[Run] = (), neighbours: in
     return found
 
 
-def _head(run: Run, seed: int, fold: str) -> FittedHead:
+def _head(run: Run, seed: int, fold: str, origins: Mapping[str, Origin], cache: Path) -> FittedHead:
     saved = run.heads.get(fit_name(seed, fold))
     if saved is None:
         raise UsageError(f"{run.folder.name} holds no trained heads to look into; give the run of a torch head.")
     head = saved()
     if head.training is None:
         raise UsageError(f"'{head.card.name}' is a library's head, whose use of a view cannot be looked into.")
+    check_origins(head, origins, f"--name {run.config.dataset}", cache)
     return head
 
 
-def _views(config: RunConfig, cache: Path, ids: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """The run's views of the posts `ids`, and which row each is."""
-    views = {}
-    for modality, label in config.views.items():
+def _views(
+    config: RunConfig, cache: Path, ids: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, Origin], dict[str, int]]:
+    """The run's views of the posts `ids`, which encoder made each, and which row each post is."""
+    views, origins = {}, {}
+    for name, label in config.views.items():
         stem, _, view = label.partition(":")
         path = cache / config.dataset / f"{stem}.h5"
         if not path.exists():
@@ -103,10 +108,12 @@ def _views(config: RunConfig, cache: Path, ids: np.ndarray) -> tuple[dict[str, n
             )
         with FeatureFile.open(path) as file:
             rows = np.asarray(file.rows_of(ids.tolist()), dtype=np.int64)
-            if file.fingerprint != config.fingerprints[modality] or (rows < 0).any():
+            if file.fingerprint != config.fingerprints[name] or (rows < 0).any():
                 raise DataError(f"{path} is not what the run was trained on, or lacks posts of it; fit the head again.")
-            views[modality] = file.take(view, rows, verify=True)
-    return views, {post: row for row, post in enumerate(ids)}
+            views[name] = file.take(view, rows, verify=True)
+            modality, _, part = name.partition("/")
+            origins[name] = Origin.of(Source(modality, stem.partition("@")[0], view, path, part), file)
+    return views, origins, {post: row for row, post in enumerate(ids)}
 
 
 def _use(fits: Sequence[_Fit], views: Mapping[str, np.ndarray], neighbours: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from classifiers import FittedHead, HeadError, HeadSpec, Job, Outcome, fit_each, head_card
@@ -117,11 +117,12 @@ def _finished(cell: _Cell, runs: Path) -> Run | HeadError:
     labels = protocol.labels[material.rows]
     predictions: list[Prediction] = []
     fitted: list[tuple[str, FittedHead]] = []
+    encoders = {name: origin.to_json() for name, origin in material.views.origins.items()}
     for number, fit in enumerate(cell.division.fits):
         outcome = cell.outcomes[number]
         if isinstance(outcome, HeadError):
             return HeadError(f"{protocol.task.name}, {cell.spec.called}: {outcome}")
-        fitted.append((fit.name, outcome.fitted))
+        fitted.append((fit.name, replace(outcome.fitted, encoders=encoders)))
         majority = majority_label(labels[fit.rows["train"]])
         for part, probabilities in zip(PARTS, outcome.answers, strict=True):
             rows = fit.rows[part]

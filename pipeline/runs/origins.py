@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import FeatureFile
-from pipeline.datasets.posts import Posts
+from classifiers import FittedHead
 from pipeline.errors import DataError
 from pipeline.runs.sources import Source
 
@@ -52,21 +52,22 @@ class Origin:
         """Plain JSON values."""
         return {**asdict(self), "flags": list(self.flags)}
 
-    def command(self, posts: Posts, cache: Path) -> str:
-        """What makes these vectors of `posts`."""
-        return f"crisis extract {shlex.join(self.flags)} {posts.flags} --cache {cache}"
+    def command(self, dataset: str, cache: Path) -> str:
+        """What makes these vectors of the posts that the flags `dataset` name."""
+        return f"crisis extract {shlex.join(self.flags)} {dataset} --cache {cache}"
 
 
-def check_origins(trained: Mapping[str, Origin], given: Mapping[str, Origin], posts: Posts, cache: Path) -> None:
+def check_origins(head: FittedHead, given: Mapping[str, Origin], dataset: str, cache: Path) -> None:
     """Raise `DataError` where a view is not made by the encoder that the head was trained on, or is not there.
 
-    `trained` and `given` are by view name; a head of an earlier version, which knows no encoders, is taken at its word.
+    `given` is by view name; `dataset` are the flags that name the posts. A head of an earlier version, which knows no
+    encoders, is taken at its word.
     """
-    for name, origin in trained.items():
+    for name, origin in ((name, Origin.from_json(said)) for name, said in head.encoders.items()):
         other = given.get(name)
         if other is None or (other.fingerprint, other.view) != (origin.fingerprint, origin.view):
             what = f"the vectors are those of {other.label}" if other else "there are no such vectors"
             raise DataError(
                 f"The head was trained on {origin.label} as its view '{name}', and {what}; make the right ones with: "
-                f"{origin.command(posts, cache)}"
+                f"{origin.command(dataset, cache)}"
             )

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifiers import FittedHead, HeadError, load
+from classifiers import FittedHead, HeadError, load, save
 from pipeline.errors import DataError
 from pipeline.log import warn
 from pipeline.runs.config import RunConfig
@@ -100,7 +100,7 @@ class Run:
             _history(fitted).to_parquet(folder / _HISTORY, index=False)
             for label, head in fitted:
                 if head.savable:
-                    replace(head, class_names=config.classes).save(head_folder(folder, label))
+                    save(replace(head, class_names=config.classes), head_folder(folder, label))
 
         return cls(write_folder(runs, name, fill).resolve(), config, summary)
 

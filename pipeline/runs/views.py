@@ -102,7 +102,7 @@ def _check_view(file: FeatureFile, source: Source) -> None:
 
 
 def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarray, wanted: np.ndarray) -> None:
-    command = Origin.of(source, file).command(posts, source.path.parent.parent)
+    command = Origin.of(source, file).command(posts.flags, source.path.parent.parent)
     absent = int((rows < 0).sum())
     if absent:
         raise CrisisError(

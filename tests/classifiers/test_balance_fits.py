@@ -10,7 +10,20 @@ from head_support import IMAGE, TEXT, draw
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from classifiers import BALANCERS, HEADS, Balance, FittedHead, HeadError, HeadSpec, Job, fit, fit_each, fit_many, load
+from classifiers import (
+    BALANCERS,
+    HEADS,
+    Balance,
+    FittedHead,
+    HeadError,
+    HeadSpec,
+    Job,
+    fit,
+    fit_each,
+    fit_many,
+    load,
+    save,
+)
 from classifiers.balance import take_balance
 from classifiers.estimator import HeadClassifier
 from classifiers.fitting import Fitter
@@ -207,7 +220,7 @@ def test_no_balancer_s_parameter_shadows_a_head_s_or_the_trainer_s() -> None:
 def test_a_saved_head_says_how_it_was_balanced(tmp_path: Path) -> None:
     balance = Balance("d_sse", {"p_c": 0.3}, class_weight={2: 3.0}, sampling="over")
     fitted = quick(balance)
-    fitted.save(tmp_path / "head")
+    save(fitted, tmp_path / "head")
     again = load(tmp_path / "head")
     assert again.balance == balance == fitted.balance
     assert again.history == fitted.history

@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score, log_loss
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from classifiers import FittedHead, HeadError, fit, head_card, load
+from classifiers import FittedHead, HeadError, fit, head_card, load, save
 from classifiers.heads.neighbours import NearestNeighbours
 
 POSTS = draw(400, "sum")
@@ -109,7 +109,7 @@ def test_lightgbm_stops_on_dev_and_is_its_own_text_model(tmp_path: Path) -> None
     losses = [row["dev_loss"] for row in ours.history]
     assert ours.best_epoch == 1 + int(np.argmin(losses)) == len(losses) - 4 < 196
     assert min(losses) < losses[-1] != losses[-2]
-    ours.save(tmp_path)
+    save(ours, tmp_path)
     text = ours.head.tensors()["model"].tobytes().decode()
     booster = lightgbm.Booster(model_str=text)
     assert booster.num_trees() == 3 * ours.best_epoch
@@ -129,7 +129,7 @@ def test_lightgbm_repeats_with_a_seed_and_draws_columns_anew_with_another() -> N
 def test_two_classes_have_one_tree_per_round(tmp_path: Path) -> None:
     labels = (POSTS.labels > 0).astype(np.int64)
     ours = fit("lightgbm", POSTS.views, labels, POSTS.train, POSTS.dev, 2, 0, rounds=5, min_leaf=5)
-    ours.save(tmp_path / "head")
+    save(ours, tmp_path / "head")
     loaded = load(tmp_path / "head").predict_proba(POSTS.views)
     wide = np.concatenate([POSTS.views[IMAGE], POSTS.views[TEXT]], axis=1)
     booster = lightgbm.Booster(model_str=ours.head.tensors()["model"].tobytes().decode())
@@ -151,7 +151,7 @@ def test_trees_answer_as_scikit_learn_s_and_are_kept_without_pickle(name: str, t
     wide = (np.concatenate([POSTS.views[IMAGE], POSTS.views[TEXT]], axis=1) - means) / scales
     model = FORESTS[name].fit(wide[POSTS.train], POSTS.labels[POSTS.train])
     np.testing.assert_allclose(ours.predict_proba(POSTS.views), model.predict_proba(wide), atol=1e-6)
-    ours.save(tmp_path / "head")
+    save(ours, tmp_path / "head")
     loaded = load(tmp_path / "head")
     assert loaded.card.name == f"sklearn:{name}"
     np.testing.assert_array_equal(loaded.predict_proba(POSTS.views), ours.predict_proba(POSTS.views))
@@ -174,7 +174,7 @@ def test_what_only_pickle_could_keep_is_fitted_and_refused_to_save(name: str, tm
     ours = fitted(f"sklearn:{name}")
     assert np.mean(ours.predict(POSTS.views, POSTS.test) == POSTS.truth()) > 0.6
     with pytest.raises(HeadError, match="can only be kept as a pickle"):
-        ours.save(tmp_path / "head")
+        save(ours, tmp_path / "head")
     assert not (tmp_path / "head").exists()
 
 

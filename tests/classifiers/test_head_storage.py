@@ -12,7 +12,7 @@ import torch
 from head_support import ALL_HEADS, QUICK, draw
 from safetensors.numpy import load_file, save_file
 
-from classifiers import FittedHead, HeadError, fit, load
+from classifiers import FittedHead, HeadError, fit, load, save
 
 POSTS = draw(160, "sum")
 
@@ -24,7 +24,7 @@ def fitted(name: str, seed: int = 0) -> FittedHead:
 @pytest.mark.parametrize("name", ALL_HEADS)
 def test_loaded_head_gives_equal_bits(name: str, tmp_path: Path) -> None:
     before = fitted(name)
-    before.save(tmp_path / "head")
+    save(before, tmp_path / "head")
     state = torch.random.get_rng_state()
     after = load(tmp_path / "head")
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -36,7 +36,7 @@ def test_loaded_head_gives_equal_bits(name: str, tmp_path: Path) -> None:
 
 def test_class_names_are_kept_and_must_be_as_many_as_the_classes(tmp_path: Path) -> None:
     names = ("fire", "flood", "none", "other")
-    replace(fitted("mlp"), class_names=names).save(tmp_path)
+    save(replace(fitted("mlp"), class_names=names), tmp_path)
     assert load(tmp_path).class_names == names
     assert "- 1: flood" in (tmp_path / "README.md").read_text()
     config = json.loads((tmp_path / "config.json").read_text())
@@ -48,7 +48,7 @@ def test_class_names_are_kept_and_must_be_as_many_as_the_classes(tmp_path: Path)
 @pytest.mark.parametrize("name", ALL_HEADS)
 def test_folder_holds_three_files_that_depend_on_the_fit_alone(name: str, tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        fitted(name).save(tmp_path / folder)
+        save(fitted(name), tmp_path / folder)
     files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
     assert sorted(files) == ["README.md", "config.json", "head.safetensors"]
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
@@ -56,15 +56,15 @@ def test_folder_holds_three_files_that_depend_on_the_fit_alone(name: str, tmp_pa
 
 
 def test_a_head_is_never_overwritten(tmp_path: Path) -> None:
-    fitted("mlp").save(tmp_path)
+    save(fitted("mlp"), tmp_path)
     before = (tmp_path / "head.safetensors").read_bytes()
     with pytest.raises(HeadError, match="already holds a head"):
-        fitted("mlp", seed=1).save(tmp_path)
+        save(fitted("mlp", seed=1), tmp_path)
     assert (tmp_path / "head.safetensors").read_bytes() == before
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
-    fitted("concat").save(tmp_path)
+    save(fitted("concat"), tmp_path)
     path = tmp_path / "head.safetensors"
     whole = path.read_bytes()
     for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
@@ -77,7 +77,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
 def test_weights_of_another_shape_are_refused(name: str, tmp_path: Path) -> None:
     import hashlib
 
-    fitted(name).save(tmp_path)
+    save(fitted(name), tmp_path)
     path = tmp_path / "head.safetensors"
     tensors = load_file(path)
     first = sorted(tensors)[0]
@@ -104,7 +104,7 @@ def test_weights_of_another_shape_are_refused(name: str, tmp_path: Path) -> None
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(change: dict[str, object], tmp_path: Path) -> None:
-    fitted("mlp").save(tmp_path)
+    save(fitted("mlp"), tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(HeadError):
@@ -114,7 +114,7 @@ def test_a_config_that_makes_no_sense_is_refused(change: dict[str, object], tmp_
 @pytest.mark.parametrize("content", [None, "", "[]", "{", '"text"', "\udcff"])
 def test_a_folder_without_a_readable_head_is_refused(content: str | None, tmp_path: Path) -> None:
     if content is not None:
-        fitted("mlp").save(tmp_path)
+        save(fitted("mlp"), tmp_path)
         (tmp_path / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(HeadError):
         load(tmp_path)

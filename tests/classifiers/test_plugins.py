@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers import BALANCERS, HEADS, Balance, HeadError, HeadSpec, Job, fit, fit_each, head_card, load
+from classifiers import BALANCERS, HEADS, Balance, HeadError, HeadSpec, Job, fit, fit_each, head_card, load, save
 from classifiers.params import TRAINING, split_params
 from tests.classifiers.head_support import draw
 
@@ -106,7 +106,7 @@ def test_a_head_of_a_file_is_trained_saved_and_loaded_by_another_process(folder:
     views, labels, train, dev = data()
     fitted = fit(name, views, labels, train, dev, 2, 0, temperature=4, max_epochs=2)
     assert fitted.params == {"temperature": 4.0}
-    fitted.save(folder / "saved")
+    save(fitted, folder / "saved")
     expected = fitted.predict_proba(views)
     assert np.array_equal(load(folder / "saved").predict_proba(views), expected)
     np.savez(folder / "views.npz", **views)
