@@ -78,6 +78,12 @@ def majority_label(labels: np.ndarray) -> int:
     return int(np.bincount(np.asarray(labels)).argmax())
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis, in the dtype of `logits`; the largest of them overflows nothing."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
 def dev_scores(logits: np.ndarray, problem: Problem) -> dict[str, float]:
     """`dev_loss`, `dev_accuracy` and `dev_macro_f1` of logits [n_dev, C] over the problem's C train classes.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from classifiers.errors import HeadError
+from classifiers.metrics import softmax
 from classifiers.problem import check_views
 
 # CLIP's own temperature: training stops at a logit scale of 100, where all published weights ended
@@ -44,8 +45,7 @@ def zero_shot(views: Mapping[str, np.ndarray], classes: np.ndarray) -> np.ndarra
             )
     posts = _units(np.mean([_units(views[name]) for name in sorted(views)], axis=0))
     logits = LOGIT_SCALE * posts @ classes.T
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return softmax(logits).astype(np.float32)
 
 
 def _units(vectors: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from classifiers.balance.donors import Donors
 from classifiers.balance.probes import Probes
+from classifiers.metrics import softmax
 from classifiers.training.balancer import Balancer, Setup
 from classifiers.training.plan import Plan, swap
 
@@ -23,8 +24,7 @@ def change_probabilities(scores: np.ndarray, a: float) -> np.ndarray:
     ratio = scores[:, None] / scores[None, :]
     x = np.where(ratio >= 1, a * (ratio - 1), -a * (1 / ratio - 1))
     u = x.sum(axis=1) / (len(scores) - 1)
-    powers = np.exp(u - u.max())
-    return powers / powers.sum()
+    return softmax(u)
 
 
 class _CrossClassSSE(Balancer):

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from classifiers.errors import HeadError
-from classifiers.metrics import dev_scores
+from classifiers.heads.array_head import ArrayHead
+from classifiers.metrics import dev_scores, softmax
 from classifiers.problem import Problem, Views
 
 
-class Boosting:
+class Boosting(ArrayHead):
     """LightGBM with `leaves` per tree, `min_leaf` posts in a leaf, each tree on a drawn `column_share`.
 
     At most `rounds` trees per class, fewer once the dev loss has not fallen for `patience` rounds. One thread
@@ -31,8 +32,7 @@ class Boosting:
         min_leaf: int,
         column_share: float,
     ) -> None:
-        self.dims = {name: dims[name] for name in sorted(dims)}
-        self.n_outputs = n_outputs
+        super().__init__(dims, n_outputs)
         self.rounds = rounds
         self.patience = patience
         self._options = {
@@ -59,10 +59,10 @@ class Boosting:
         options = {**self._options, "seed": seed % 2**31}
         known = np.isin(problem.dev_labels, problem.classes)
         train = lightgbm.Dataset(
-            self._wide(problem.train), problem.train_targets, weight=problem.train_weights, params=options
+            self.side_by_side(problem.train), problem.train_targets, weight=problem.train_weights, params=options
         )
         dev = lightgbm.Dataset(
-            self._wide(problem.dev)[known],
+            self.side_by_side(problem.dev)[known],
             np.searchsorted(problem.classes, problem.dev_labels[known]),
             reference=train,
             params=options,
@@ -82,7 +82,7 @@ class Boosting:
             ],
         )
         (train_losses,) = losses["train"].values()
-        wide, logits = self._wide(problem.dev), np.zeros((len(problem.dev_labels), self.n_outputs))
+        wide, logits = self.side_by_side(problem.dev), np.zeros((len(problem.dev_labels), self.n_outputs))
         history = []
         for epoch, train_loss in enumerate(train_losses, start=1):
             raw = grown.predict(wide, raw_score=True, start_iteration=epoch - 1, num_iteration=1, num_threads=1)
@@ -95,12 +95,11 @@ class Boosting:
 
     def probabilities(self, views: Views) -> np.ndarray:
         """float32 [n, C] for float32 views [n, D]."""
-        wide = self._wide(views)
+        wide = self.side_by_side(views)
         if not len(wide):
             return np.zeros((0, self.n_outputs), dtype=np.float32)
         logits = self._per_class(self._model.predict(wide, raw_score=True, num_threads=1))
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return softmax(logits).astype(np.float32)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """`model` uint8: LightGBM's text model, UTF-8."""
@@ -128,9 +127,6 @@ class Boosting:
             self._model = lightgbm.Booster(model_str=text)
         except lightgbm.basic.LightGBMError as error:
             raise ValueError(str(error)) from error
-
-    def _wide(self, views: Views) -> np.ndarray:
-        return np.concatenate([views[name] for name in self.dims], axis=1)
 
     def _per_class(self, raw: Any) -> np.ndarray:
         """Logits [n, C]; with two classes LightGBM gives the second's alone."""

@@ -6,28 +6,27 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from classifiers.errors import HeadError
+from classifiers.heads.array_head import ArrayHead
 from classifiers.heads.linear_path import solve_path
-from classifiers.metrics import dev_scores
-from classifiers.problem import Problem, Views, chunks, standardisation
+from classifiers.metrics import dev_scores, softmax
+from classifiers.problem import Problem, Views, chunks
 
 
-class LogisticHead:
+class LogisticHead(ArrayHead):
     """Softmax of `coef` x + `intercept`, x the concatenation of the standardised views.
 
     `c_grid` are the inverse penalties to try, `max_iter` the most steps of the stacked solver for all of them
     (`linear_path.solve_path`; scikit-learn's takes over after that). `dims` maps view names to D. Once fitted it
-    predicts with numpy alone, in float64.
+    predicts with numpy alone, in float64. It keeps `coef` [C, D] and `intercept` [C], float64.
     """
 
+    learned = ("coef", "intercept")
+
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, c_grid: tuple[float, ...], max_iter: int) -> None:
-        width = sum(dims.values())
-        self.dims = {name: dims[name] for name in sorted(dims)}
+        super().__init__(dims, n_outputs)
         self.c_grid = c_grid
         self.max_iter = max_iter
-        self.mean = np.zeros(width, dtype=np.float32)
-        self.scale = np.ones(width, dtype=np.float32)
-        self.coef = np.zeros((n_outputs, width))
+        self.coef = np.zeros((n_outputs, len(self.mean)))
         self.intercept = np.zeros(n_outputs)
 
     def fit(self, problem: Problem, seed: int) -> tuple[list[dict[str, float]], int]:
@@ -39,9 +38,7 @@ class LogisticHead:
         """
         from threadpoolctl import threadpool_limits
 
-        means, scales = standardisation(problem.train)
-        self.mean = np.concatenate([means[name] for name in self.dims])
-        self.scale = np.concatenate([scales[name] for name in self.dims])
+        self.standardise_by(problem.train)
         with threadpool_limits(1):
             return self._fit_path(problem)
 
@@ -53,26 +50,12 @@ class LogisticHead:
         result = np.empty((n, len(self.coef)), dtype=np.float32)
         with threadpool_limits(1):
             for part in chunks(n):
-                wide = self._wide({name: views[name][part] for name in self.dims}, np.float64)
-                logits = wide @ self.coef.T + self.intercept
-                powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-                result[part] = powers / powers.sum(axis=1, keepdims=True)
+                wide = self.standardised({name: views[name][part] for name in self.dims}, np.float64)
+                result[part] = softmax(wide @ self.coef.T + self.intercept)
         return result
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """`coef` [C, D] and `intercept` [C] float64, `mean` and `scale` [D] float32."""
-        return {"coef": self.coef, "intercept": self.intercept, "mean": self.mean, "scale": self.scale}
-
-    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take what `tensors` gave; `HeadError` unless names, shapes and types are the same."""
-        for name, own in self.tensors().items():
-            given = tensors.get(name)
-            if given is None or given.shape != own.shape or given.dtype != own.dtype:
-                raise HeadError(f"The saved weights do not fit the head: '{name}' is absent or differs in shape.")
-            setattr(self, name, given)
-
     def _fit_path(self, problem: Problem) -> tuple[list[dict[str, float]], int]:
-        train, dev = self._wide(problem.train, np.float32), self._wide(problem.dev, np.float64)
+        train, dev = self.standardised(problem.train), self.standardised(problem.dev, np.float64)
         (path,) = solve_path(
             train,
             [problem.train_targets],
@@ -94,10 +77,3 @@ class LogisticHead:
         best_epoch = int(best["epoch"])
         self.coef, self.intercept = path[best_epoch - 1].coef, path[best_epoch - 1].intercept
         return history, best_epoch
-
-    def _wide(self, views: Views, dtype: type[np.floating]) -> np.ndarray:
-        """Standardised, concatenated, [n, sum of D]."""
-        array = np.concatenate([views[name] for name in self.dims], axis=1).astype(dtype)
-        array -= self.mean
-        array /= self.scale
-        return array

@@ -6,32 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from classifiers.errors import HeadError
-from classifiers.metrics import dev_scores
-from classifiers.problem import Problem, Views, chunks, standardisation
+from classifiers.heads.array_head import ArrayHead
+from classifiers.metrics import dev_scores, softmax
+from classifiers.problem import Problem, Views, chunks
 
 # similarities nearer than this are equal: products of other shapes round the same vectors differently
 _TIE = 1e-5
 _CHUNK = 256
 
 
-class _UnitViews:
+class _UnitViews(ArrayHead):
     """What both heads share: each view standardised on train and scaled to length 1, then laid side by side.
 
     The product of two such vectors, divided by the number of views, is the mean of the views' cosines.
     """
 
-    def __init__(self, dims: Mapping[str, int], n_outputs: int) -> None:
-        self.dims = {name: dims[name] for name in sorted(dims)}
-        self.n_outputs = n_outputs
-        width = sum(self.dims.values())
-        self.mean = np.zeros(width, dtype=np.float32)
-        self.scale = np.ones(width, dtype=np.float32)
-
     def _learn_units(self, train: Views) -> np.ndarray:
-        means, scales = standardisation(train)
-        self.mean = np.concatenate([means[name] for name in self.dims])
-        self.scale = np.concatenate([scales[name] for name in self.dims])
+        self.standardise_by(train)
         return self._units(train)
 
     def _units(self, views: Views) -> np.ndarray:
@@ -66,26 +57,17 @@ class _UnitViews:
         """Probabilities [n, C] of unit vectors [n, D]."""
         raise NotImplementedError
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """What was learned, by name."""
-        raise NotImplementedError
-
-    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take what `tensors` gave; `HeadError` unless names, types and all but the first axis are the same."""
-        for name, own in self.tensors().items():
-            given = tensors.get(name)
-            if given is None or given.dtype != own.dtype or given.shape[1:] != own.shape[1:]:
-                raise HeadError(f"The saved weights do not fit the head: '{name}' is absent or differs in shape.")
-            setattr(self, name, given)
-
 
 class NearestNeighbours(_UnitViews):
     """The classes' shares among the k train posts of the highest mean cosine.
 
     Train's own shares count as one more neighbour, so that no class has probability 0. Train posts that are
     equally near where only some of them would count share the places that are left. `k_grid` are the k to try
-    on dev. The train vectors are kept in half precision.
+    on dev. The train vectors are kept in half precision: `posts` float16 [n, D], `targets` int64 [n], `k` int64 [1].
     """
+
+    learned = ("posts", "targets", "k")
+    growing = ("posts", "targets")
 
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, k_grid: tuple[float, ...]) -> None:
         super().__init__(dims, n_outputs)
@@ -142,16 +124,15 @@ class NearestNeighbours(_UnitViews):
             counts = np.bincount(cells, votes, n * self.n_outputs).reshape(n, -1)
             yield (counts + all_shares) / (k + 1)
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """`posts` float16 [n, D], `targets` int64 [n], `k` int64 [1], `mean` and `scale` float32 [D]."""
-        return {name: getattr(self, name) for name in ("posts", "targets", "k", "mean", "scale")}
-
 
 class Prototype(_UnitViews):
     """Softmax of `sharpness` times the mean cosine to each class's mean vector (Rocchio's classifier).
 
     The label does not depend on the sharpness; of `sharpness_grid` the one with the lowest dev loss is kept.
+    `prototypes` float32 [C, D], `sharpness` float64 [1].
     """
+
+    learned = ("prototypes", "sharpness")
 
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, sharpness_grid: tuple[float, ...]) -> None:
         super().__init__(dims, n_outputs)
@@ -179,9 +160,4 @@ class Prototype(_UnitViews):
 
     def _answer(self, units: np.ndarray) -> np.ndarray:
         logits = self.sharpness * (units.astype(np.float64) @ self.prototypes.T)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """`prototypes` float32 [C, D], `sharpness` float64 [1], `mean` and `scale` float32 [D]."""
-        return {name: getattr(self, name) for name in ("prototypes", "sharpness", "mean", "scale")}
+        return softmax(logits)

@@ -10,8 +10,9 @@ import numpy as np
 
 from classifiers.errors import HeadError
 from classifiers.heads import trees
-from classifiers.metrics import dev_scores
-from classifiers.problem import Problem, Views, chunks, standardisation
+from classifiers.heads.array_head import ArrayHead
+from classifiers.metrics import dev_scores, softmax
+from classifiers.problem import Problem, Views, chunks
 
 # name -> (class, its own settings); anything else is taken as an import path
 ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -25,7 +26,7 @@ ESTIMATORS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-class SklearnHead:
+class SklearnHead(ArrayHead):
     """One scikit-learn classifier on the standardised, concatenated views.
 
     `estimator` is a name of `ESTIMATORS` or the import path of a classifier class that can be built without
@@ -34,26 +35,22 @@ class SklearnHead:
     """
 
     def __init__(self, dims: Mapping[str, int], n_outputs: int, *, estimator: str) -> None:
-        self.dims = {name: dims[name] for name in sorted(dims)}
-        self.n_outputs = n_outputs
+        super().__init__(dims, n_outputs)
         self.estimator = estimator
-        width = sum(self.dims.values())
-        self._tensors = {"mean": np.zeros(width, np.float32), "scale": np.ones(width, np.float32)}
+        self._trees: dict[str, np.ndarray] = {}
         self._model: Any = None
 
     @property
     def savable(self) -> bool:
         """Whether the head can be written without pickle."""
-        return "nodes" in self._tensors or self._model is None
+        return "nodes" in self._trees or self._model is None
 
     def fit(self, problem: Problem, seed: int) -> tuple[list[dict[str, float]], int]:
         """Fit once, on one thread; nothing is chosen on dev. History: one row."""
         from sklearn.utils.validation import has_fit_parameter
         from threadpoolctl import threadpool_limits
 
-        means, scales = standardisation(problem.train)
-        for name, per_view in (("mean", means), ("scale", scales)):
-            self._tensors[name] = np.concatenate([per_view[view] for view in self.dims])
+        self.standardise_by(problem.train)
         self._model = _build(self.estimator, seed)
         weights = {} if problem.train_weights is None else {"sample_weight": problem.train_weights}
         if weights and not has_fit_parameter(self._model, "sample_weight"):
@@ -62,10 +59,10 @@ class SklearnHead:
             )
         with threadpool_limits(1):
             try:
-                self._model.fit(self._wide(problem.train), problem.train_targets, **weights)
+                self._model.fit(self.standardised(problem.train), problem.train_targets, **weights)
             except ValueError as error:
                 raise HeadError(f"'{self.estimator}' cannot be fitted to this: {str(error).splitlines()[0]}") from error
-        self._tensors |= trees.arrays_of(self._model)
+        self._trees = trees.arrays_of(self._model)
         return [{"epoch": 1.0, **dev_scores(_logs(self.probabilities(problem.dev)), problem)}], 1
 
     def probabilities(self, views: Views) -> np.ndarray:
@@ -76,8 +73,8 @@ class SklearnHead:
         result = np.empty((n, self.n_outputs), dtype=np.float32)
         with threadpool_limits(1):
             for part in chunks(n):
-                wide = self._wide({name: views[name][part] for name in self.dims})
-                result[part] = trees.answer(self._tensors, wide) if "nodes" in self._tensors else self._ask(wide)
+                wide = self.standardised({name: views[name][part] for name in self.dims})
+                result[part] = trees.answer(self._trees, wide) if "nodes" in self._trees else self._ask(wide)
         return result
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -87,16 +84,13 @@ class SklearnHead:
                 f"A fitted '{self.estimator}' can only be kept as a pickle, which is neither written nor read here; "
                 f"fit it again where it is needed, or use one of random_forest, extra_trees, decision_tree."
             )
-        return dict(self._tensors)
+        return {**super().tensors(), **self._trees}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Take what `tensors` gave; `HeadError` when it does not fit."""
-        for name in ("mean", "scale"):
-            given = tensors.get(name)
-            if given is None or given.shape != self._tensors[name].shape or given.dtype != np.float32:
-                raise HeadError(f"The saved weights do not fit the head: '{name}' is absent or differs in shape.")
-        trees.check(tensors, len(self._tensors["mean"]), self.n_outputs)
-        self._tensors = dict(tensors)
+        self.mean, self.scale = self._fitting(tensors, "mean"), self._fitting(tensors, "scale")
+        trees.check(tensors, len(self.mean), self.n_outputs)
+        self._trees = {name: array for name, array in tensors.items() if name not in ("mean", "scale")}
 
     def _ask(self, wide: np.ndarray) -> np.ndarray:
         try:
@@ -107,12 +101,7 @@ class SklearnHead:
             raise HeadError(f"'{self.estimator}' cannot answer this: {str(error).splitlines()[0]}") from error
         if values.ndim == 1:
             values = np.column_stack([np.zeros(len(values)), values])
-        powers = np.exp(values - values.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
-
-    def _wide(self, views: Views) -> np.ndarray:
-        wide = np.concatenate([views[name] for name in self.dims], axis=1)
-        return (wide - self._tensors["mean"]) / self._tensors["scale"]
+        return softmax(values)
 
 
 def _build(estimator: str, seed: int) -> Any:

@@ -5,7 +5,6 @@ Gradients of every torch head against finite differences are in test_head_gradie
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 
 import lightgbm
@@ -124,22 +123,3 @@ def test_no_head_is_without_a_numpy_reading() -> None:
 @pytest.mark.parametrize("name", [name for name, card in HEADS.items() if card.family == "torch"])
 def test_every_torch_head_says_how_many_numbers_it_learns(name: str) -> None:
     assert HEADS[name].parameters is not None
-
-
-def test_parameter_counts_are_told_beside_what_the_source_states(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    from pipeline.cli.listing import heads
-
-    heads(json=False)
-    lines = capsys.readouterr().out.splitlines()
-    header = lines[0].split("  ")
-    assert [word.strip() for word in header if word.strip()] == ["head", "what it is", "source", "learned numbers"]
-    for name, card in HEADS.items():
-        (line,) = [line for line in lines if line.split()[:1] == [name]]
-        assert line.split()[-1] == ("-" if card.parameters is None else f"{card.parameters:,}")
-    heads(json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert {name: (one["parameters"], one["stated"]) for name, one in told.items()} == {
-        name: (card.parameters, card.stated) for name, card in HEADS.items()
-    }

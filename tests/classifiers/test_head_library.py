@@ -159,7 +159,7 @@ def test_trees_answer_as_scikit_learn_s_and_are_kept_without_pickle(name: str, t
 
 def test_an_estimator_without_probabilities_answers_by_its_decision_values() -> None:
     ours = fitted("sklearn:svm")
-    means, scales = ours.head._tensors["mean"], ours.head._tensors["scale"]
+    means, scales = ours.head.mean, ours.head.scale
     wide = (np.concatenate([POSTS.views[IMAGE], POSTS.views[TEXT]], axis=1) - means) / scales
     model = svm.SVC(random_state=0).fit(wide[POSTS.train], POSTS.labels[POSTS.train])
     values = model.decision_function(wide)

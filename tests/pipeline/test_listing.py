@@ -86,3 +86,21 @@ def test_what_can_be_set_is_the_head_s_the_trainer_s_and_the_balancer_s() -> Non
     assert settable_of_model("clip") == ["tokens"]
     assert settable_of_model("nothing") == []
     assert "preset" not in [parameter.name for parameter in training_parameters()]
+
+
+def test_parameter_counts_are_told_beside_what_the_source_states(run: Run) -> None:
+    lines = run("heads")[1].splitlines()
+    assert [word.strip() for word in lines[0].split("  ") if word.strip()] == [
+        "head",
+        "what it is",
+        "source",
+        "learned numbers",
+    ]
+    for name, card in HEADS.items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert line.split()[-1] == ("-" if card.parameters is None else f"{card.parameters:,}")
+        assert card.stated in run("heads", name)[1]
+    told = json.loads(run("heads", "--json")[1])
+    assert {name: (one["parameters"], one["stated"]) for name, one in told.items()} == {
+        name: (card.parameters, card.stated) for name, card in HEADS.items()
+    }
