@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from classifiers.balance import BALANCERS, Balance
 from classifiers.errors import HeadError
-from classifiers.heads.registry import HEADS, HeadCard, head_card
+from classifiers.heads.card import HeadCard
+from classifiers.heads.registry import HEADS, head_card
 from classifiers.spec import HeadSpec
 
 if TYPE_CHECKING:

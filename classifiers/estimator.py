@@ -16,7 +16,7 @@ from classifiers.errors import HeadError
 from classifiers.fitting import fit
 
 
-class HeadClassifier(ClassifierMixin, BaseEstimator):
+class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A head behind scikit-learn's contract.
 
     `X` is float [n, D], the views side by side. `blocks` maps view names to their numbers of columns, in the

@@ -13,7 +13,8 @@ import numpy as np
 from classifiers.balance import Balance, check_balance
 from classifiers.errors import HeadError
 from classifiers.fitted import FittedHead
-from classifiers.heads.registry import HeadCard, check_view_count
+from classifiers.heads.card import HeadCard
+from classifiers.heads.registry import check_view_count
 from classifiers.params import Training
 from classifiers.problem import Problem, make_problem
 from classifiers.spec import HeadSpec

@@ -14,7 +14,8 @@ import numpy as np
 from classifiers.balance import Balance
 from classifiers.errors import HeadError
 from classifiers.fitted import FittedHead, Head
-from classifiers.heads.registry import HeadCard, check_view_count, head_card
+from classifiers.heads.card import HeadCard
+from classifiers.heads.registry import check_view_count, head_card
 from classifiers.params import split_params, training_dict
 
 FORMAT = 1

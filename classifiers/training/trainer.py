@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from classifiers.errors import HeadError
-from classifiers.heads.registry import HeadCard
+from classifiers.heads.card import HeadCard
 from classifiers.heads.token_head import TokenHead
 from classifiers.heads.torch_head import TorchHead, one_thread
 from classifiers.metrics import dev_scores

@@ -295,7 +295,9 @@ class WindowEncoder:
     def _encode_pairs(self, batch: Sequence[tuple[np.ndarray, Text]]) -> dict[str, np.ndarray]:
         return self._encoder.encode_pairs(np.stack([photo for photo, _ in batch]), [text for _, text in batch])
 
-    def _arrived(self, future: Future[Any], digests: list[bytes], failed: dict[bytes, Status]) -> np.ndarray | None:
+    def _arrived(
+        self, future: Future[np.ndarray], digests: list[bytes], failed: dict[bytes, Status]
+    ) -> np.ndarray | None:
         """The prepared photo; where there is none, what shares it has failed."""
         try:
             return future.result()

@@ -90,7 +90,7 @@ def photo_hash(image: Image.Image) -> np.uint64:
     low = scipy.fft.dctn(grey, norm="ortho")[:HASH_KEEP, :HASH_KEEP].ravel()
     # the first one is the mean brightness, which says nothing about structure
     bits = low > np.median(low[1:])
-    return np.packbits(bits).view(">u8")[0].astype(np.uint64)
+    return np.uint64(np.packbits(bits).view(">u8")[0])
 
 
 def is_flat(image: Image.Image) -> bool:
