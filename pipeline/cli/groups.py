@@ -109,7 +109,10 @@ class DatasetFlags:
     data: Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")] = None
     dataset: Annotated[
         str | None,
-        named("pipeline.datasets:DATASETS", help="crisismmd, table or sample; guessed from --data if left out."),
+        named(
+            "pipeline.datasets:DATASETS",
+            help="crisismmd, table, sample or MODULE:CLASS; guessed from --data if left out.",
+        ),
     ] = None
     name: Annotated[str | None, typer.Option(help="The dataset's name in the cache, if not the usual one.")] = None
     text_column: Annotated[str | None, column("The text.")] = None
@@ -155,7 +158,7 @@ class ProtocolFlags:
     splits: Annotated[
         str | None,
         named(
-            "pipeline.datasets.crisismmd:SPLIT_FOLDERS",
+            "pipeline.datasets.crisismmd:SPLIT_SETS",
             help="CrisisMMD's split set: agreed, all, settingA, settingB, damage.",
         ),
     ] = None

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
+from pipeline.datasets.dataset import Dataset
+
 COLUMNS = ("ids", "groups", "texts", "images", "events", "splits", "dates", "knowledge")
 """The fields of `Posts` with one entry per post (some may be empty altogether); `labels` and `synthetic` are apart."""
 
@@ -23,7 +25,8 @@ class Posts:
     annotated ("" where there is none); modality is "text", "image" or "pair". `origin` says in words where the
     posts came from, `notes` what a user should know about them, and `flags` the command-line flags that name them.
     `knowledge` is a text about each post that its author did not write, an encyclopedia's, say. `synthetic` has the
-    labels of the last posts, those that a model wrote: they stand behind all others and may only train.
+    labels of the last posts, those that a model wrote: they stand behind all others and may only train. `dataset` knows
+    their tasks and official splits.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Posts:
     flags: str = ""
     knowledge: Sequence[str] = ()
     synthetic: Sequence[str] = ()
+    dataset: Dataset = field(default=Dataset(), compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)

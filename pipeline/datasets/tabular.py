@@ -7,10 +7,12 @@ import json
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.datasets.columns import Columns
+from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.synthetic import is_marked, mark_synthetic
 from pipeline.errors import DataError, UsageError
@@ -18,22 +20,24 @@ from pipeline.errors import DataError, UsageError
 if TYPE_CHECKING:
     import pandas
 
+__all__ = ["Columns", "Tabular", "read_posts"]
+
 _GUESSES = {"text": ("text", "tweet_text"), "image": ("image_path", "image"), "label": ("label",)}
 _ID_GUESSES = ("post_id", "id")
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which column holds what; None means: the usual name if the table has it, else nothing."""
+class Tabular(Dataset):
+    name = "table"
+    summary = "any CSV, TSV, Parquet or JSON Lines with text and/or image columns"
 
-    text: str | None = None
-    image: str | None = None
-    label: str | None = None
-    group: str | None = None
-    event: str | None = None
-    id: str | None = None
-    split: str | None = None
-    knowledge: str | None = None
+    def recognises(self, path: Path) -> bool:
+        return path.is_file()
+
+    def read(self, data: Path | None, columns: Columns, name: str | None, cache: Path) -> Posts:
+        assert data is not None
+        if data.is_dir():
+            raise UsageError(f"'{data}' is a folder; --dataset table needs a file (.csv, .tsv, .parquet, .jsonl).")
+        return replace(read_posts(data, columns, name), dataset=self)
 
 
 def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
-
-if TYPE_CHECKING:
-    from pipeline.protocols.choose import Fold, Protocol
+from pipeline.protocols.protocol import Fold, Protocol
 
 
 def add_to_train(posts: Posts, protocol: Protocol) -> Protocol:
