@@ -41,5 +41,5 @@ def add_to_train(posts: Posts, protocol: Protocol) -> Protocol:
         labels=np.concatenate([protocol.labels, labels]),
         concordant=np.concatenate([protocol.concordant, concordant]),
         folds=lambda seed: [joined(fold) for fold in protocol.folds(seed)],
-        notes=(*protocol.notes, *(note for note in posts.notes if "synthetic" in note)),
+        notes=(*protocol.notes, *(note for note in posts.notes if "synthetic" in note and "train" in note)),
     )
