@@ -138,7 +138,8 @@ class Inference:
     def _arrived(self, future: Future[Any], digests: list[bytes], failed: dict[bytes, Status]) -> np.ndarray | None:
         """The prepared photo; where there is none, what shares it has failed."""
         try:
-            return future.result()
+            photo: np.ndarray = future.result()
+            return photo
         except BadImage as bad:
             reason, passing = Status.from_reason(bad.reason), bad.passing
         except Exception as error:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import make_posts
 
 from pipeline.datasets import DATASETS, Columns, Dataset, Posts, SplitRows, SplitSet, open_dataset
 from pipeline.datasets.registry import _adopt, recognised
@@ -16,6 +15,7 @@ from pipeline.datasets.stats import dataset_stats
 from pipeline.datasets.tasks import TASKS
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.choose import choose_protocol
+from tests.pipeline.support import make_posts
 
 
 class Divided(Dataset):
