@@ -70,10 +70,12 @@ def choose_sources(
 def specs_by_modality(
     posts: Posts, cache: Path, model: str | None, image: str | None, text: str | None, caption: str | None = None
 ) -> dict[str, str]:
-    """What the flags name, by modality: "image", "text", "caption"; `model` stands for the first two it can read."""
+    """What the flags name, by modality: "image", "text", "caption"; `model` stands for those of the first two that it
+    reads and the posts have.
+    """
     if model is not None:
-        modalities = card_of(ModelSpec.parse(model), posts, cache).modalities
-        image = image or (model if {"image", "joint"} & set(modalities) else None)
+        modalities = posts.modalities & set(card_of(ModelSpec.parse(model), posts, cache).modalities)
+        image = image or (model if {"image", "joint"} & modalities else None)
         text = text or (model if "text" in modalities else None)
     named = {"image": image, "text": text, "caption": caption}
     return {modality: spec for modality, spec in named.items() if spec}

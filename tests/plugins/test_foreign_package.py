@@ -69,6 +69,7 @@ def test_what_it_brings_is_listed_with_its_parameters(bench: Bench) -> None:
     (temperature,) = bench.crisis("heads", "cooled")["hyperparameters"]
     assert (temperature["name"], temperature["default"], temperature["range"]) == ("temperature", 2.0, "above 0")
     assert bench.crisis("balancers", "halved")["summary"] == "half of the train posts an epoch"
+    assert "a text file of lines" in json.dumps(bench.crisis("data", "ls"))
 
 
 def test_its_head_trains_on_its_encoder_under_its_balancer(extracted: Bench) -> None:
@@ -79,6 +80,19 @@ def test_its_head_trains_on_its_encoder_under_its_balancer(extracted: Bench) -> 
     assert run["balance"]["label"] == "halved"
     found = extracted.crisis("analyse", run["run"])
     assert found["accuracy"]["mean"] == pytest.approx(run["test"]["accuracy"]["mean"])
+
+
+def test_its_dataset_goes_through_both_stages_with_all_that_it_brings(bench: Bench) -> None:
+    words = {"flood": "the water rises", "fire": "the WOODS burn!"}
+    lines = [f"{kind}\t{words[kind]} {number}" for number in range(40) for kind in words]
+    (bench.folder / "posts.lines").write_text("\n".join(lines))
+    for flags in (("--data", "posts.lines"), ("--dataset", "lines", "--data", "posts.lines", "--name", "named")):
+        done = bench.crisis("extract", "--model", "loudness", *flags, "--quiet")
+        assert (done["rows"], done["bad"]) == (80, {})
+        run = bench.crisis("fit-head", "--head", "cooled", "--model", "loudness", *flags, *QUICK, "--set", "lr=0.1")
+        assert run["task"] == "kind"
+        assert run["test"]["accuracy"]["mean"] > 0.9
+    assert bench.crisis("data", "stats", "--data", "posts.lines")["labels"]["kind"]["pair"] == {"fire": 40, "flood": 40}
 
 
 def test_a_fresh_process_loads_its_head(extracted: Bench) -> None:
