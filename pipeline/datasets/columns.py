@@ -63,12 +63,14 @@ class Columns:
         return words
 
     def found(self, have: Collection[str]) -> dict[str, str]:
-        """The column of each role that has one. No other name is guessed where a flag gives it to another role."""
+        """The column of each role that has one. A column that a flag names is not guessed for another role, except for
+        the id: which post is which must not depend on the flags of a command.
+        """
         named = {role: getattr(self, role) for role in ROLES if getattr(self, role) is not None}
         free = set(have).difference(named.values())
         guessed = {
             role: next((name for name in FAMILIAR[role] if name in have), None)
-            or next((name for name in OTHERS[role] if name in free), None)
+            or next((name for name in OTHERS[role] if name in (have if role == "id" else free)), None)
             for role in FAMILIAR
             if role not in named
         }

@@ -42,10 +42,17 @@ def test_other_names_are_guessed_and_told(tmp_path: Path) -> None:
 
 
 def test_a_column_that_a_flag_names_is_not_guessed_for_something_else(tmp_path: Path) -> None:
-    posts = read(save(tmp_path / "t.csv", "tweet_id,text", "7,a", "7,b"), group="tweet_id")
-    assert (posts.ids, posts.groups) == (["row-1", "row-2"], ["7", "7"])
+    posts = read(save(tmp_path / "t.csv", "text,category", "a,flood"), event="category")
+    assert (posts.events, posts.labels) == (["flood"], {})
     posts = read(save(tmp_path / "u.csv", "image,text", "a.jpg,a"), group="image")
     assert (posts.groups, posts.images) == (["a.jpg"], ["a.jpg"])
+
+
+def test_ids_do_not_depend_on_the_other_flags(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.csv", "tweet_id,text", "7,a", "7,b")
+    posts = read(path, group="tweet_id")
+    assert posts.ids == read(path).ids == ["7", "7#2"]
+    assert posts.groups == ["7", "7"]
 
 
 def test_a_missing_modality_is_told_and_a_wrong_column_refused_with_the_nearest(tmp_path: Path) -> None:
