@@ -160,12 +160,15 @@ def _restored(config: dict[str, Any], weights: bytes) -> FittedHead:
 
 def empty_head(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dict[str, Any]) -> Head:
     """The head before its weights; a torch one takes neither memory nor random numbers."""
+    head: Head
     if card.family != "torch":
-        return card.build(dims, n_outputs, params)
+        head = card.build(dims, n_outputs, params)
+        return head
     import torch
 
     with torch.device("meta"):
-        return card.build(dims, n_outputs, params).eval()
+        head = card.build(dims, n_outputs, params).eval()
+    return head
 
 
 def _model_card(config: dict[str, Any], fitted: FittedHead) -> str:

@@ -35,7 +35,8 @@ def class_weights(problem: Problem, wanted: str | Mapping[int, float]) -> np.nda
     """
     counts = np.bincount(problem.train_targets, minlength=len(problem.classes))
     if isinstance(wanted, str):
-        return counts.sum() / (len(counts) * counts)
+        result: np.ndarray = counts.sum() / (len(counts) * counts)
+        return result
     unknown = set(wanted) - set(problem.classes.tolist())
     if unknown:
         raise HeadError(f"There is a class weight for the label {min(unknown)}, which no train row has.")
