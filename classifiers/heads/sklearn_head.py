@@ -106,7 +106,7 @@ class SklearnHead(ArrayHead):
 
 
 def _build(estimator: str, seed: int) -> Any:
-    """The unfitted classifier, seeded where it takes a seed; `HeadError` for what is no classifier."""
+    """The unfitted classifier, seeded where it takes a seed; `HeadError` for anything else."""
     from sklearn.base import is_classifier
 
     path, settings = ESTIMATORS.get(estimator, (estimator, {}))
