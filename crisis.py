@@ -73,11 +73,17 @@ def open_dataset(
     id_column: str | None = None,
     split_column: str | None = None,
     knowledge_column: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    image_root: str | Path | None = None,
+    image_separator: str | None = None,
+    clean_labels: bool = False,
 ) -> Posts:
     """The posts of a table or of a CrisisMMD folder; the embedded sample where neither is given or lies in `data/`.
 
-    The columns are those of a table; posts with an equal value in `group_column` are never split apart. `name` is the
-    dataset's in the cache. The accepted posts of the folder `synthetic` join train.
+    The columns are those of a table; posts with an equal value in `group_column` are never split apart, and photos are
+    looked for in `image_root`, or else beside the file. `name` is the dataset's in the cache. The accepted posts of the
+    folder `synthetic` join train.
 
         posts = crisis.open_dataset("posts.csv", text_column="text", image_column="photo", label_column="label")
     """
@@ -93,6 +99,11 @@ def open_dataset(
         id=id_column,
         split=split_column,
         knowledge=knowledge_column,
+        encoding=encoding,
+        delimiter=delimiter,
+        image_root=_path(image_root),
+        image_separator=image_separator,
+        clean_labels=clean_labels,
     )
     return datasets.open_dataset(
         dataset, _path(data), columns, name=name, cache=Path(cache), synthetic=_path(synthetic)

@@ -123,7 +123,10 @@ def _as_type_of(default: Any, value: Any) -> Any:
             raise TypeError
         return value
     if isinstance(default, tuple):
-        return tuple(sorted(_finite(number) for number in value))
+        if isinstance(value, str):
+            raise TypeError
+        # one number is a list of one
+        return tuple(sorted(map(_finite, value if isinstance(value, Iterable) else (value,))))
     if isinstance(default, int):
         if value != int(value):
             raise ValueError

@@ -109,6 +109,11 @@ class Fitter:
             raise HeadError(f"The seed must be a whole number from 0 to 2^63 - 1, but is {job.seed}.")
         refuse_tokens(card.name, card.tokens, views)
         check_balance(balance, card, len(views))
+        weighed = -1 if isinstance(balance.class_weight, str) else max(balance.class_weight, default=-1)
+        if weighed >= job.n_classes:
+            raise HeadError(
+                f"There is a class weight for the label {weighed}; the labels are 0 to {job.n_classes - 1}."
+            )
         started = time.perf_counter()
         key, problem = self._problem_of(job, views)
         if (balance.class_weight, balance.sampling) != ("none", "none"):

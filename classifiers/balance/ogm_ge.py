@@ -65,7 +65,7 @@ class GradientModulation(Balancer):
         shares = [logits.softmax(dim=1) for logits in head.modality_logits(head.join(views))]
         head.train()
         first, second = (float(share.gather(1, targets.unsqueeze(1)).double().sum()) for share in shares)
-        return first / second
+        return self.ratio(first, second)
 
     def _factor(self, rho: float) -> float:
         return 1 - math.tanh(self._alpha * rho) if rho > 1 else 1.0

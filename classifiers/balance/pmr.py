@@ -48,7 +48,7 @@ class PrototypeRebalance(Balancer):
         own = [log.gather(1, targets.unsqueeze(1)) for log in logs]
         with torch.no_grad():
             first, second = (float(log.exp().double().sum()) for log in own)
-        rho = first / second
+        rho = self.ratio(first, second)
         self._ratios.append(rho)
         beta, gamma = (min(max(value, 0.0), 1.0) for value in (1 / rho - 1, rho - 1))
         loss = self._alpha * (beta * -own[0].mean() + gamma * -own[1].mean())

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifiers.errors import HeadError
 from classifiers.heads.torch_head import TorchHead
 from classifiers.params import Training
 from classifiers.training.plan import Plan
@@ -64,6 +65,17 @@ class Balancer:
 
     def modulate(self, views: list[Tensor], targets: Tensor) -> None:
         """Change the gradients that a batch left in the head."""
+
+    def ratio(self, first: float, second: float) -> float:
+        """`first` / `second`, how well two views tell the true classes. `HeadError` where one of them tells nothing any
+        more: its weights have grown beyond all bounds.
+        """
+        if not (first > 0 and second > 0):
+            raise HeadError(
+                "Training diverged: one view gives the true classes no probability at all; choose a learning rate "
+                f"below {self.setup.training.lr:g}."
+            )
+        return first / second
 
     def record(self) -> dict[str, float]:
         """The epoch's figures for the fit's history, asked for once at its end."""

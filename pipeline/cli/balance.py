@@ -70,7 +70,8 @@ class BalanceLists:
         from classifiers.balance import Balance
 
         lists = [
-            [part.strip() for part in text.split(",")] for text in (self.balance, self.class_weight, self.sampling)
+            list(dict.fromkeys(part.strip() for part in text.split(",")))
+            for text in (self.balance, self.class_weight, self.sampling)
         ]
         return [
             Balance(method, class_weight=weight, sampling=sampling)

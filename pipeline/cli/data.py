@@ -1,4 +1,4 @@
-"""`crisis data make|stats|synthesize`: the sample corpus, what a dataset holds, synthetic posts for train."""
+"""`crisis data ls|make|stats`: the datasets there are, the sample corpus, and what a dataset holds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli import options as o
 from pipeline.cli.groups import DatasetFlags
+from pipeline.log import warn
 
 
 def make(
@@ -29,6 +30,19 @@ def make(
     o.print_line(f"{output.resolve()}: {summary.posts:,} posts; damaged on purpose:")
     for post, what in summary.damaged.items():
         o.print_line(f"  {post}: {what}")
+
+
+def ls(json: o.Json = False) -> None:
+    """List the datasets, ours and those that installed packages bring."""
+    from pipeline.datasets import DATASETS
+
+    listed = dict(DATASETS)
+    for problem in DATASETS.problems:
+        warn(problem)
+    if json:
+        o.print_json({name: {"summary": one.summary, "needs_data": one.needs_data} for name, one in listed.items()})
+        return
+    o.print_table(["dataset", "what it is"], [[name, one.summary] for name, one in listed.items()])
 
 
 def stats(

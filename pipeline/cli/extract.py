@@ -75,13 +75,13 @@ def extract(
     overwrite: Annotated[
         str,
         one_of(
-            "pipeline.extraction.extract:OVERWRITE", help="only-missing, always or never.", rich_help_panel="Running"
+            "pipeline.extraction.options:OVERWRITE", help="only-missing, always or never.", rich_help_panel="Running"
         ),
     ] = "only-missing",
     on_error: Annotated[
         str,
         one_of(
-            "pipeline.extraction.extract:ON_ERROR",
+            "pipeline.extraction.options:ON_ERROR",
             help="A bad photo: skip, stop, or blank (a white photo).",
             rich_help_panel="Running",
         ),

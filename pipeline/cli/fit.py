@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.cli import options as o
@@ -57,10 +58,10 @@ def fit_head(
         print_result(result)
 
 
-def mean_sd(metric: dict[str, Any], percent: bool = True) -> str:
-    """ "84.61 ± 0.20": mean and standard deviation over seeds, in percent."""
-    scale = 100.0 if percent else 1.0
-    return f"{metric['mean'] * scale:.2f} ± {metric['sd'] * scale:.2f}"
+def mean_sd(metric: Mapping[str, Any]) -> str:
+    """ "84.61 ± 0.20": mean and standard deviation over seeds, in percent; the mean alone where nothing varied."""
+    spread = f" ± {metric['sd'] * 100:.2f}" if metric["sd"] else ""
+    return f"{metric['mean'] * 100:.2f}{spread}"
 
 
 def _percent(share: float | None) -> str:

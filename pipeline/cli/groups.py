@@ -109,7 +109,10 @@ class DatasetFlags:
     data: Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")] = None
     dataset: Annotated[
         str | None,
-        named("pipeline.datasets:DATASETS", help="crisismmd, table or sample; guessed from --data if left out."),
+        named(
+            "pipeline.datasets:DATASETS",
+            help="crisismmd, table, sample or MODULE:CLASS; guessed from --data if left out.",
+        ),
     ] = None
     name: Annotated[str | None, typer.Option(help="The dataset's name in the cache, if not the usual one.")] = None
     text_column: Annotated[str | None, column("The text.")] = None
@@ -120,6 +123,37 @@ class DatasetFlags:
     id_column: Annotated[str | None, column("The post id.")] = None
     split_column: Annotated[str | None, column("train, dev or test.")] = None
     knowledge_column: Annotated[str | None, column("Knowledge text about the post.")] = None
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="The file's encoding, such as utf-8; found if left out.", rich_help_panel="Columns of a table"
+        ),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            help="comma, semicolon, tab, pipe or one character; found if left out.",
+            rich_help_panel="Columns of a table",
+        ),
+    ] = None
+    image_root: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the photos, if not the file's.", rich_help_panel="Columns of a table"),
+    ] = None
+    image_separator: Annotated[
+        str | None,
+        typer.Option(
+            help="What parts several photos in a cell: a post for each.", rich_help_panel="Columns of a table"
+        ),
+    ] = None
+    clean_labels: Annotated[
+        bool,
+        typer.Option(
+            "--clean-labels",
+            help="Classes that differ only in case or spaces are one.",
+            rich_help_panel="Columns of a table",
+        ),
+    ] = False
     knowledge: Annotated[
         Path | None, typer.Option(help="A table of knowledge texts: post_id or text, and knowledge.")
     ] = None
@@ -141,6 +175,11 @@ class DatasetFlags:
             id=self.id_column,
             split=self.split_column,
             knowledge=self.knowledge_column,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            image_root=self.image_root,
+            image_separator=self.image_separator,
+            clean_labels=self.clean_labels,
         )
         posts = open_dataset(self.dataset, self.data, columns, name=self.name, cache=cache, synthetic=synthetic)
         return with_knowledge(posts, self.knowledge)
@@ -155,7 +194,7 @@ class ProtocolFlags:
     splits: Annotated[
         str | None,
         named(
-            "pipeline.datasets.crisismmd:SPLIT_FOLDERS",
+            "pipeline.datasets.crisismmd:SPLIT_SETS",
             help="CrisisMMD's split set: agreed, all, settingA, settingB, damage.",
         ),
     ] = None

@@ -33,7 +33,7 @@ Task = Annotated[
     named(
         "pipeline.datasets.tasks:TASKS",
         "--task",
-        help="informative, humanitarian, humanitarian-002, humanitarian-8, damage.",
+        help="informative, humanitarian, humanitarian-abavisani, humanitarian-8, damage.",
     ),
 ]
 Workers = Annotated[

@@ -71,7 +71,7 @@ def sweep(
     protocols = _distinct([protocol.choose(posts, task) for task in (_listed(tasks) if tasks else [None])])
     sources = views.choose(posts, cache, "logistic")
     params = o.parameters(preset, settings)
-    chosen = _listed(heads) or _applicable(sources, params, balances)
+    chosen = list(dict.fromkeys(_listed(heads))) or _applicable(sources, params, balances)
     _check(chosen, sources, params)
     say(
         f"{len(chosen)} heads x {len(balances)} balances x {len(protocols)} tasks x {seeds.seeds} seeds on "
@@ -130,8 +130,8 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
                 row["task"],
                 row["head"],
                 row["balance"],
-                f"{row['dev'] * 100:.2f} ± {row['dev_sd'] * 100:.2f}",
-                f"{row['test'] * 100:.2f} ± {row['test_sd'] * 100:.2f}",
+                mean_sd({"mean": row["dev"], "sd": row["dev_sd"]}),
+                mean_sd({"mean": row["test"], "sd": row["test_sd"]}),
                 f"{row['test_low'] * 100:.1f}-{row['test_high'] * 100:.1f}",
                 f"{row['majority'] * 100:.2f}",
                 "-" if row["rank"] == 1 else f"{row['gap'] * 100:+.2f}{'*' if row['differs'] else ''}",

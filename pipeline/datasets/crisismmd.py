@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.datasets.columns import Columns
+from pipeline.datasets.dataset import PARTS, Dataset, SplitRows, SplitSet
 from pipeline.datasets.posts import Posts
-from pipeline.datasets.tasks import Task
+from pipeline.datasets.tasks import TASKS, Task
 from pipeline.datasets.tsv import read_tsv
 from pipeline.errors import DataError, UsageError
 
-SPLITS = ("train", "dev", "test")
+# these files of humanitarian hold no not_humanitarian rows: they are made for the five classes of Abavisani et al.
+_WITHOUT_NOT = {"humanitarian": "humanitarian-abavisani"}
+_SPLIT_SETS = (
+    SplitSet("agreed", "crisismmd_datasplit_agreed_label", setting="A"),
+    SplitSet("all", "crisismmd_datasplit_all"),
+    SplitSet("settingA", "crisismmd_datasplit_settingA", setting="A", instead=_WITHOUT_NOT),
+    SplitSet("settingB", "crisismmd_datasplit_settingB", setting="B", instead=_WITHOUT_NOT),
+    SplitSet("damage", "crisismmd_datasplit_damage"),
+)
+SPLIT_SETS: dict[str, SplitSet] = {split_set.name: split_set for split_set in _SPLIT_SETS}
 
-SPLIT_FOLDERS: dict[str, str] = {
-    "agreed": "crisismmd_datasplit_agreed_label",
-    "all": "crisismmd_datasplit_all",
-    "settingA": "crisismmd_datasplit_settingA",
-    "settingB": "crisismmd_datasplit_settingB",
-    "damage": "crisismmd_datasplit_damage",
-}
-
+_USUAL_PLACE = Path("data/CrisisMMD_v2.0")
 _SUFFIX = "_final_data.tsv"
 _COLUMNS = {
     "informative": {"text": "text_info", "image": "image_info"},
@@ -29,11 +33,50 @@ _COLUMNS = {
 }
 
 
+class CrisisMMD(Dataset):
+    name = "crisismmd"
+    summary = "CrisisMMD v2.0 as distributed: a folder with annotations/, data_image/ and split folders"
+
+    def recognises(self, path: Path) -> bool:
+        return any((folder / "annotations").is_dir() for folder in _places(path))
+
+    def default_data(self) -> Path | None:
+        return _USUAL_PLACE if _USUAL_PLACE.is_dir() else None
+
+    def read(self, data: Path | None, columns: Columns, name: str | None, cache: Path) -> Posts:
+        assert data is not None
+        return replace(read_posts(data, name or self.name), dataset=self)
+
+    def tasks(self, posts: Posts) -> Mapping[str, Task]:
+        return TASKS
+
+    def split_sets(self, posts: Posts) -> Mapping[str, SplitSet]:
+        return SPLIT_SETS
+
+    def split_sources(self, posts: Posts, split_set: str) -> Sequence[str]:
+        return split_tasks(posts, split_set)
+
+    def default_split_set(self, posts: Posts, task: Task, setting: str | None = None) -> str | None:
+        """The published files of the setting where they are there, else the official agreed-label set; for damage,
+        which that does not have, the official damage set.
+        """
+        if setting is not None and split_folder(posts, f"setting{setting}"):
+            return f"setting{setting}"
+        return "damage" if task.source == "damage" else "agreed"
+
+    def read_split(self, posts: Posts, split_set: str, source: str) -> Mapping[str, SplitRows]:
+        return read_splits(posts, split_set, source)
+
+
+def _places(data: Path) -> tuple[Path, Path]:
+    return data, data / "CrisisMMD_v2.0"
+
+
 def find_folder(data: Path) -> Path:
     """The folder that holds `annotations/`: `data` itself or a `CrisisMMD_v2.0` inside it."""
     if not data.exists():
         raise UsageError(f"There is no '{data}' (--data).")
-    for folder in (data, data / "CrisisMMD_v2.0"):
+    for folder in _places(data):
         if (folder / "annotations").is_dir():
             return folder
     raise UsageError(
@@ -81,6 +124,7 @@ def read_posts(data: Path, name: str = "crisismmd") -> Posts:
         origin=f"CrisisMMD in {folder}",
         image_folders=(folder / "data_image",),
         dates=[_date(path) for path in columns["image_path"]],
+        dataset=CrisisMMD(),
     )
 
 
@@ -100,17 +144,9 @@ def _require(table: Mapping[str, list[str]], path: Path, *columns: str) -> None:
             raise DataError(f"{path.name} has no column '{column}'; it has {', '.join(table)}.")
 
 
-@dataclass(frozen=True)
-class SplitFile:
-    """One official split of one task: row numbers into the posts, and the raw label each row has there."""
-
-    rows: list[int]
-    labels: list[str]
-
-
 def split_folder(posts: Posts, split_set: str) -> Path | None:
     """The split set's folder, beside the CrisisMMD folder or inside it; None when it is not there."""
-    name = SPLIT_FOLDERS[split_set]
+    name = SPLIT_SETS[split_set].where
     for parent in (posts.root, posts.root.parent):
         if (parent / name).is_dir():
             return parent / name
@@ -123,7 +159,7 @@ def split_tasks(posts: Posts, split_set: str) -> list[str]:
     return [s for s in _COLUMNS if folder and _file(folder, s, "dev") and _file(folder, s, "test")]
 
 
-def read_splits(posts: Posts, split_set: str, source: str) -> dict[str, SplitFile]:
+def read_splits(posts: Posts, split_set: str, source: str) -> dict[str, SplitRows]:
     """The three splits of `source` in `split_set`, every row found among the posts.
 
     A row is found by its image id, else by its image path (one official row carries another id than the
@@ -132,17 +168,17 @@ def read_splits(posts: Posts, split_set: str, source: str) -> dict[str, SplitFil
     folder = split_folder(posts, split_set)
     if folder is None:
         raise UsageError(
-            f"The split set '{split_set}' needs the folder {SPLIT_FOLDERS[split_set]} beside or inside "
+            f"The split set '{split_set}' needs the folder {SPLIT_SETS[split_set].where} beside or inside "
             f"'{posts.root}', and it is not there."
         )
-    splits: dict[str, SplitFile] = {}
-    for split in SPLITS:
+    splits: dict[str, SplitRows] = {}
+    for split in PARTS:
         path = _file(folder, source, split)
         if path is not None:
             splits[split] = _read_split(posts, path)
     if "train" not in splits and source == "humanitarian" and {"dev", "test"} <= set(splits):
         splits["train"] = _derive_train(posts, splits["dev"], splits["test"])
-    if set(splits) != set(SPLITS):
+    if set(splits) != set(PARTS):
         raise UsageError(
             f"The split set '{split_set}' has no {source} files in '{folder}'; it has "
             f"{', '.join(split_tasks(posts, split_set)) or 'none'}."
@@ -155,7 +191,7 @@ def _file(folder: Path, source: str, split: str) -> Path | None:
     return found[0] if found else None
 
 
-def _read_split(posts: Posts, path: Path) -> SplitFile:
+def _read_split(posts: Posts, path: Path) -> SplitRows:
     table = read_tsv(path)
     _require(table, path, "image_id", "image", "label")
     by_image = {image: row for row, image in enumerate(posts.images)}
@@ -165,10 +201,10 @@ def _read_split(posts: Posts, path: Path) -> SplitFile:
         if row is None:
             raise DataError(f"{path.name} names the image '{image_id}', which the annotations do not have.")
         rows.append(row)
-    return SplitFile(rows, table["label"])
+    return SplitRows(rows, table["label"])
 
 
-def _derive_train(posts: Posts, dev: SplitFile, test: SplitFile) -> SplitFile:
+def _derive_train(posts: Posts, dev: SplitRows, test: SplitRows) -> SplitRows:
     """The missing humanitarian train split: every annotated pair that is in neither dev nor test.
 
     Not the informative train split: the two tasks were divided apart, and that one holds rows of this
@@ -177,9 +213,4 @@ def _derive_train(posts: Posts, dev: SplitFile, test: SplitFile) -> SplitFile:
     held_out = {*dev.rows, *test.rows}
     rows = [row for row in range(len(posts)) if row not in held_out]
     text = posts.labels["humanitarian"]["text"]
-    return SplitFile(rows, [text[row] for row in rows])
-
-
-def default_split_set(posts: Posts, task: Task) -> str:
-    """The official agreed-label set; for damage, which it does not have, the official damage set."""
-    return "damage" if task.source == "damage" else "agreed"
+    return SplitRows(rows, [text[row] for row in rows])

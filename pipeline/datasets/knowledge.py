@@ -1,4 +1,4 @@
-"""Knowledge texts in a file beside the dataset, such as an encyclopedia's on what a post speaks of (E8)."""
+"""Knowledge texts in a file beside the dataset, such as an encyclopedia's on what a post speaks of."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.datasets.frames import read_table
 from pipeline.datasets.posts import Posts
-from pipeline.datasets.tabular import read_frame
 from pipeline.errors import DataError, UsageError
 from pipeline.log import say
 
@@ -16,7 +16,7 @@ _TEXTS = ("text", "tweet_text")
 
 
 def with_knowledge(posts: Posts, path: Path | None) -> Posts:
-    """`posts` with the knowledge texts of a CSV, TSV, Parquet or JSON Lines file; posts that it does not name have "".
+    """`posts` with the knowledge texts of a table in a file; posts that it does not name have "".
 
     A column `post_id` (or `id`), or else `text`, says which posts a row is for; the column `knowledge` holds what is
     known, or the only other column there is. Raises `UsageError` for other columns and for a file that names none of
@@ -24,8 +24,8 @@ def with_knowledge(posts: Posts, path: Path | None) -> Posts:
     """
     if path is None:
         return posts
-    frame = read_frame(path, "--knowledge")
-    have = list(frame.columns)
+    table = read_table(path, "--knowledge")
+    have = list(table.columns)
     key = next((name for name in (*_IDS, *_TEXTS) if name in have), None)
     others = [name for name in have if name != key]
     value = "knowledge" if "knowledge" in others else others[0] if len(others) == 1 else None
@@ -35,7 +35,7 @@ def with_knowledge(posts: Posts, path: Path | None) -> Posts:
             f"{', '.join(have)}."
         )
     known: dict[str, str] = {}
-    for name, text in zip(frame[key].tolist(), frame[value].tolist(), strict=True):
+    for name, text in zip(table.columns[key], table.columns[value], strict=True):
         if name in known:
             raise DataError(f"'{path.name}' has two rows for the {key} '{name[:60]}'; keep one (--knowledge).")
         known[name] = text
@@ -45,4 +45,11 @@ def with_knowledge(posts: Posts, path: Path | None) -> Posts:
     if not found:
         raise UsageError(f"'{path.name}' names none of the posts of '{posts.name}' by {key} (--knowledge).")
     say(f"Knowledge: {path}, for {found:,} of {len(posts):,} posts")
-    return replace(posts, knowledge=texts, flags=f"{posts.flags} --knowledge {shlex.quote(str(path))}".strip())
+    for note in table.notes:
+        say(f"  note: {note}")
+    return replace(
+        posts,
+        knowledge=texts,
+        notes=(*posts.notes, *(f"knowledge: {note}" for note in table.notes)),
+        flags=f"{posts.flags} --knowledge {shlex.quote(str(path))}".strip(),
+    )

@@ -8,6 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import Any
+
+from pipeline.datasets.dataset import Dataset
+
+COLUMNS = ("ids", "groups", "texts", "images", "events", "splits", "dates", "knowledge")
+"""The fields of `Posts` with one entry per post (some may be empty altogether); `labels` and `synthetic` are apart."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,8 @@ class Posts:
     annotated ("" where there is none); modality is "text", "image" or "pair". `origin` says in words where the
     posts came from, `notes` what a user should know about them, and `flags` the command-line flags that name them.
     `knowledge` is a text about each post that its author did not write, an encyclopedia's, say. `synthetic` has the
-    labels of the last posts, those that a model wrote: they stand behind all others and may only train.
+    labels of the last posts, those that a model wrote: they stand behind all others and may only train. `dataset` knows
+    their tasks and official splits.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Posts:
     flags: str = ""
     knowledge: Sequence[str] = ()
     synthetic: Sequence[str] = ()
+    dataset: Dataset = field(default=Dataset(), compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -96,21 +104,58 @@ class Posts:
             return None
         return real if real.startswith(self._allowed) else None
 
+    def take(self, rows: Sequence[int]) -> Posts:
+        """The posts of `rows`, in this order; synthetic ones must come behind all others."""
+
+        def taken(column: Sequence[str]) -> Sequence[str]:
+            return [column[row] for row in rows] if len(column) else column
+
+        written = [row >= self.real for row in rows]
+        if written != sorted(written):
+            raise ValueError("Synthetic posts stand behind all others.")
+        return self._with_columns(
+            {name: taken(getattr(self, name)) for name in COLUMNS},
+            {
+                source: {modality: taken(column) for modality, column in by.items()}
+                for source, by in self.labels.items()
+            },
+            synthetic=[self.synthetic[row - self.real] for row in rows if row >= self.real],
+        )
+
+    def concat(self, other: Posts) -> Posts:
+        """These posts and behind them those of `other`, under the name of these; what one of the two lacks is "".
+
+        Photos of `other` are found where they are, in its folders. Its ids and groups must be others than these.
+        """
+        if self.synthetic and other.real:
+            raise ValueError("Synthetic posts stand behind all others.")
+
+        def joined(one: Sequence[str], two: Sequence[str]) -> Sequence[str]:
+            if not len(one) and not len(two):
+                return ()
+            return [*(one if len(one) else [""] * len(self)), *(two if len(two) else [""] * len(other))]
+
+        columns = {name: joined(getattr(self, name), getattr(other, name)) for name in COLUMNS}
+        folders = other.image_folders
+        if other.root != self.root:
+            folders = (other.root, *folders)
+            theirs = [image and os.path.join(os.path.abspath(other.root), image) for image in other.images]
+            columns["images"] = joined(self.images, theirs)
+        labels: dict[str, dict[str, Sequence[str]]] = {}
+        for source in dict.fromkeys([*self.labels, *other.labels]):
+            one, two = self.labels.get(source, {}), other.labels.get(source, {})
+            labels[source] = {m: joined(one.get(m, ()), two.get(m, ())) for m in dict.fromkeys([*one, *two])}
+        return self._with_columns(
+            columns,
+            labels,
+            synthetic=[*self.synthetic, *other.synthetic],
+            image_folders=tuple(dict.fromkeys([*self.image_folders, *folders])),
+            notes=(*self.notes, *other.notes),
+        )
+
+    def _with_columns(self, columns: Mapping[str, Any], labels: Mapping[str, Any], **others: Any) -> Posts:
+        return replace(self, **columns, labels=labels, **others)
+
     def head(self, limit: int | None) -> Posts:
         """The first `limit` posts (all of them for None)."""
-        if limit is None or limit >= len(self):
-            return self
-        cut = slice(0, limit)
-        return replace(
-            self,
-            ids=self.ids[cut],
-            groups=self.groups[cut],
-            texts=self.texts[cut],
-            images=self.images[cut],
-            events=self.events[cut],
-            labels={s: {m: column[cut] for m, column in by.items()} for s, by in self.labels.items()},
-            splits=self.splits[cut],
-            dates=self.dates[cut],
-            knowledge=self.knowledge[cut],
-            synthetic=self.synthetic[: max(0, limit - self.real)],
-        )
+        return self if limit is None or limit >= len(self) else self.take(range(limit))

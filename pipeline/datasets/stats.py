@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pipeline.datasets import crisismmd
 from pipeline.datasets.posts import Posts
 
 
@@ -59,15 +58,13 @@ def _splits(posts: Posts) -> dict[str, Any]:
         for part, label in zip(posts.splits, labels, strict=True):
             parts.setdefault(part, Counter())[label or "unlabelled"] += 1
         return {"column": {name: {part: dict(sorted(count.items())) for part, count in sorted(parts.items())}}}
-    if not posts.labelled_per_modality:
-        return {}
     return {
         split_set: {
             source: {
-                split: _counts(file.labels) for split, file in crisismmd.read_splits(posts, split_set, source).items()
+                part: _counts(rows.labels) for part, rows in posts.dataset.read_split(posts, split_set, source).items()
             }
-            for source in crisismmd.split_tasks(posts, split_set)
+            for source in sources
         }
-        for split_set in crisismmd.SPLIT_FOLDERS
-        if crisismmd.split_folder(posts, split_set)
+        for split_set in posts.dataset.split_sets(posts)
+        if (sources := posts.dataset.split_sources(posts, split_set))
     }

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xxhash
@@ -102,32 +101,25 @@ def add_synthetic(posts: Posts, folder: Path) -> Posts:
     _check(rows, posts, path)
     count = len(rows)
     blank = [""] * count
-    root = os.path.abspath(folder)
-    # a dataset without photos stays one: otherwise its own posts would all lack theirs
-    images = [os.path.join(root, row["image_path"]) for row in rows] if any(posts.images) else blank
-    texts = [row["text"] for row in rows] if any(posts.texts) else blank
     ids = [row["post_id"] for row in rows]
-    labels = [row["label"] for row in rows]
     content = "\0".join("\0".join(row.values()) for row in rows)
     digest = xxhash.xxh3_64_hexdigest(content.encode())
-    return replace(
-        posts,
-        ids=[*posts.ids, *ids],
-        groups=[*posts.groups, *ids],
-        texts=[*posts.texts, *texts],
-        images=[*posts.images, *images],
-        events=[*posts.events, *(row.get("event", "") for row in rows)],
-        labels={
-            source: {modality: [*column, *_labels(rows, modality)] for modality, column in by.items()}
-            for source, by in posts.labels.items()
-        },
-        image_folders=(*posts.image_folders, Path(root)),
-        splits=[*posts.splits, *["train"] * count] if posts.splits else (),
-        dates=[*posts.dates, *blank] if posts.dates else (),
-        knowledge=[*posts.knowledge, *blank] if posts.knowledge else (),
-        synthetic=[*posts.synthetic, *labels],
-        notes=(*posts.notes, f"{count} synthetic posts ({folder.name}, {digest[:8]}) are mixed into train"),
+    made = Posts(
+        name=posts.name,
+        root=Path(os.path.abspath(folder)),
+        ids=ids,
+        groups=ids,
+        texts=[row["text"] for row in rows] if any(posts.texts) else blank,
+        # a dataset without photos stays one: otherwise its own posts would all lack theirs
+        images=[row["image_path"] for row in rows] if any(posts.images) else blank,
+        events=[row.get("event", "") for row in rows],
+        labels={source: {m: _labels(rows, m) for m in by} for source, by in posts.labels.items()},
+        origin=posts.origin,
+        splits=["train"] * count if posts.splits else (),
+        synthetic=[row["label"] for row in rows],
+        notes=(f"{count} synthetic posts ({folder.name}, {digest[:8]}) are mixed into train",),
     )
+    return posts.concat(made)
 
 
 def mark_synthetic(posts: Posts, marked: Sequence[bool]) -> Posts:
@@ -143,17 +135,9 @@ def mark_synthetic(posts: Posts, marked: Sequence[bool]) -> Posts:
     order = np.argsort(np.asarray(marked), kind="stable").tolist()
     by_label = next(iter(posts.labels.values()), {})
     labels = by_label.get("pair", [""] * len(posts))
-
-    def sort(column: Sequence[str]) -> list[str]:
-        return [column[row] for row in order] if column else []
-
-    columns = ("ids", "groups", "texts", "images", "events", "splits", "dates", "knowledge")
     count = sum(marked)
-    sorted_columns: dict[str, Any] = {name: sort(getattr(posts, name)) for name in columns}
     return replace(
-        posts,
-        **sorted_columns,
-        labels={source: {m: sort(column) for m, column in by.items()} for source, by in posts.labels.items()},
+        posts.take(order),
         synthetic=[labels[row] for row in order[len(order) - count :]],
         notes=(*posts.notes, f"{count} posts are marked synthetic and are in train only"),
     )

@@ -1,156 +1,171 @@
-"""Any table of posts (CSV, TSV, Parquet, JSON Lines) with text and/or image columns (D7, D8)."""
+"""Any table of posts with text and/or image columns: CSV, TSV, JSON, Parquet or an Excel workbook."""
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-import warnings
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from crisis_registry import did_you_mean
+from pipeline.datasets.columns import ROLES, Columns
+from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.frames import DELIMITERS, Table, read_table
+from pipeline.datasets.labels import settled
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.synthetic import is_marked, mark_synthetic
 from pipeline.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    import pandas
+__all__ = ["Columns", "Tabular", "read_posts"]
 
-_GUESSES = {"text": ("text", "tweet_text"), "image": ("image_path", "image"), "label": ("label",)}
-_ID_GUESSES = ("post_id", "id")
+_SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+\d{2,}")
+_LONG = re.compile(r"\d{16,}")
+_EXACT = 15
+"""Digits of a number that a spreadsheet keeps."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which column holds what; None means: the usual name if the table has it, else nothing."""
+class Tabular(Dataset):
+    name = "table"
+    summary = "any CSV, TSV, JSON (Lines), Parquet or Excel file with text and/or image columns"
 
-    text: str | None = None
-    image: str | None = None
-    label: str | None = None
-    group: str | None = None
-    event: str | None = None
-    id: str | None = None
-    split: str | None = None
-    knowledge: str | None = None
+    def recognises(self, path: Path) -> bool:
+        return path.is_file()
+
+    def read(self, data: Path | None, columns: Columns, name: str | None, cache: Path) -> Posts:
+        assert data is not None
+        if data.is_dir():
+            raise UsageError(f"'{data}' is a folder; --dataset table needs a file (.csv, .tsv, .parquet, .jsonl).")
+        return replace(read_posts(data, columns, name), dataset=self)
 
 
 def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
-    """One row of the table is one post; image paths are relative to the table's folder.
+    """One row of the table is one post; image paths are relative to the table's folder, or to `columns.image_root`.
 
-    Ids that repeat are numbered ("ID#2"). Without a group column, posts that share a photo or a text are
-    one group, so that no split can put them on both sides. Rows that a column `synthetic` marks come last, for train
-    only. Raises `UsageError` for a column that is not there.
+    Ids that repeat are numbered ("ID#2"). Without a group column, posts that share a photo or a text are one group, so
+    that no split can put them on both sides; so are the posts of a row with several photos. Rows that a column
+    `synthetic` marks come last, for train only. Raises `UsageError` for a column that is not there and `DataError` for
+    ids that a spreadsheet has spoilt.
     """
-    frame = read_frame(path)
-    if frame.empty:
+    table = read_table(path, text=columns.format)
+    if not table.columns or not any(table.columns.values()):
         raise DataError(f"'{path}' holds no rows.")
-    have = list(frame.columns)
+    have = list(table.columns)
+    found = _found(path, columns, have)
+    cells, note = _one_photo_a_row(table, found.get("image"), columns.image_separator)
+    notes = [*table.notes, note]
+    role = {one: cells[found[one]] for one in ROLES if one in found}
+    rows = cells[_ROW]
+    empty = [""] * len(rows)
+    texts, images = role.get("text", empty), role.get("image", empty)
+    ids, note = _ids(path, role.get("id"), rows, found.get("id", ""))
+    notes += [note, *columns.notes(found, have)]
+    labels: dict[str, dict[str, Sequence[str]]] = {}
+    if "label" in found:
+        pair, said = settled(role["label"], columns.clean_labels)
+        labels = {found["label"]: {"pair": pair}}
+        notes += said
+    posts = Posts(
+        name=name or _slug(path),
+        root=_image_root(path, columns.image_root),
+        ids=ids,
+        groups=_groups(role.get("group"), text=texts, image=images, row=rows if len(set(rows)) < len(rows) else empty),
+        texts=texts,
+        images=images,
+        events=role.get("event", empty),
+        labels=labels,
+        origin=f"table {path}",
+        splits=role.get("split", ()),
+        knowledge=role.get("knowledge", ()),
+        notes=tuple(filter(None, notes)),
+    )
+    return mark_synthetic(posts, [is_marked(cell) for cell in cells["synthetic"]]) if "synthetic" in have else posts
 
-    def column(role: str, named: str | None) -> list[str] | None:
-        if named is not None and named not in have:
-            raise UsageError(f"'{path.name}' has no column '{named}' (--{role}-column); it has {', '.join(have)}.")
-        chosen = named or next((guess for guess in _GUESSES.get(role, ()) if guess in have), None)
-        return None if chosen is None else frame[chosen].tolist()
 
-    texts, images = column("text", columns.text), column("image", columns.image)
-    if texts is None and images is None:
+def _found(path: Path, columns: Columns, have: Sequence[str]) -> dict[str, str]:
+    """The column of each role, all of them there."""
+    found = columns.found(have)
+    for role, name in found.items():
+        if name not in have:
+            near = did_you_mean(name, have)
+            raise UsageError(f"'{path.name}' has no column '{name}'{near} (--{role}-column); it has {', '.join(have)}.")
+    if "text" not in found and "image" not in found:
         raise UsageError(
             f"'{path.name}' has neither a text nor an image column; name one with --text-column or "
             f"--image-column: it has {', '.join(have)}."
         )
-    count = len(frame)
-    empty = [""] * count
-    labels = column("label", columns.label)
-    groups = column("group", columns.group)
-    ids, note = _ids(column("id", columns.id or next((g for g in _ID_GUESSES if g in have), None)), count)
-    posts = Posts(
-        name=name or _slug(path),
-        root=path.parent,
-        ids=ids,
-        groups=_groups(groups, texts or empty, images or empty),
-        texts=texts or empty,
-        images=images or empty,
-        events=column("event", columns.event) or empty,
-        labels={} if labels is None else {columns.label or "label": {"pair": labels}},
-        origin=f"table {path}",
-        splits=column("split", columns.split) or (),
-        knowledge=column("knowledge", columns.knowledge) or (),
-        notes=(note,) if note else (),
+    return found
+
+
+def _image_root(path: Path, root: Path | None) -> Path:
+    if root is not None and not root.is_dir():
+        raise UsageError(f"There is no folder '{root}' (--image-root).")
+    return root or path.parent
+
+
+_ROW = "\0row"
+"""The column that says which row of the file a post stands in; no column of a file has this name."""
+
+
+def _one_photo_a_row(table: Table, image: str | None, separator: str | None) -> tuple[dict[str, list[str]], str]:
+    """The columns, with a row for each photo of a cell that names several; and what to say of it."""
+    columns = {**table.columns, _ROW: [str(row) for row in range(1, len(next(iter(table.columns.values()))) + 1)]}
+    if separator is None:
+        return columns, ""
+    if image is None:
+        raise UsageError("--image-separator needs an image column; name it with --image-column.")
+    separator = DELIMITERS.get(separator, separator)
+    if not separator:
+        raise UsageError("--image-separator needs at least one character, such as ';'.")
+    photos = [[part.strip() for part in cell.split(separator) if part.strip()] or [""] for cell in columns[image]]
+    times = [row for row, several in enumerate(photos) for _ in several]
+    result = {name: [cells[row] for row in times] for name, cells in columns.items()}
+    result[image] = [photo for several in photos for photo in several]
+    split = sum(len(several) > 1 for several in photos)
+    return (
+        result,
+        f"{split:,} rows have several photos: a post for each (ID#1, ID#2, ...), all in one group" if split else "",
     )
-    return mark_synthetic(posts, [is_marked(cell) for cell in frame["synthetic"]]) if "synthetic" in have else posts
 
 
-def read_frame(path: Path, flag: str = "--data") -> pandas.DataFrame:
-    """Every cell as text, "" for a missing one; integers keep all their digits. `flag` is what named the file."""
-    import pandas
-
-    if not path.is_file():
-        raise UsageError(f"There is no table '{path}' ({flag}).")
-    suffix = path.suffix.lower()
-    # without index_col=False a row that is longer than the header would shift every column
-    text: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "index_col": False}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pandas.errors.ParserWarning)
-            if suffix == ".csv":
-                return pandas.read_csv(path, **text)
-            if suffix == ".tsv":
-                return pandas.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, **text)
-        if suffix in (".jsonl", ".ndjson"):
-            return _read_json_lines(path)
-        if suffix == ".parquet":
-            return _as_text(pandas.read_parquet(path, dtype_backend="pyarrow"))
-    except pandas.errors.ParserWarning as error:
-        raise DataError(f"'{path}' has rows with more fields than its header; mend it or name every column.") from error
-    except (ValueError, OSError) as error:
-        cause = str(error).strip().splitlines()[0][:160]
-        raise DataError(f"'{path}' could not be read as {suffix[1:].upper()}: {cause}.") from error
-    raise UsageError(f"'{path.name}' is no table that can be read: use .csv, .tsv, .parquet or .jsonl.")
+def _ids(path: Path, given: Sequence[str] | None, rows: Sequence[str], column: str) -> tuple[list[str], str]:
+    """The post ids: the given ones, or row numbers; what a row with several photos is called is numbered."""
+    note = "" if given is None else _spoilt(path, given, column)
+    names = (
+        [f"row-{row}" for row in rows]
+        if given is None
+        else [one or f"row-{row}" for one, row in zip(given, rows, strict=True)]
+    )
+    count, seen = Counter(rows), Counter[str]()
+    for at, row in enumerate(rows):
+        if count[row] > 1:
+            seen[row] += 1
+            names[at] = f"{names[at]}#{seen[row]}"
+    unique, repeated = _distinct(names)
+    return unique, "; ".join(filter(None, (repeated, note)))
 
 
-def _read_json_lines(path: Path) -> pandas.DataFrame:
-    """One JSON object a line, read by itself: a column of mixed types must not turn integers into floats."""
-    import pandas
-
-    rows = []
-    with path.open(encoding="utf-8-sig") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"line {number} is no JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no JSON object")
-            rows.append(row)
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = {c: ["" if row.get(c) is None else str(row[c]) for row in rows] for c in columns}
-    return pandas.DataFrame(cells, dtype=object)
+def _spoilt(path: Path, ids: Sequence[str], column: str) -> str:
+    """Refuses ids of which a spreadsheet has left a few digits; says it of those that it may have rounded."""
+    for row, post in enumerate(ids, start=1):
+        if _SCIENTIFIC.fullmatch(post.strip()):
+            raise DataError(
+                f"'{path.name}' has ids in scientific notation, such as '{post}' in row {row} of '{column}': Excel has "
+                "cut their digits, and different posts have one id. Take the file as it was before Excel, or import it "
+                "there with this column as text and save it anew; or name another column with --id-column."
+            )
+    long = [post for post in ids if _LONG.fullmatch(post)]
+    if len(long) > 1 and all(not post[_EXACT:].strip("0") for post in long):
+        return f"all long ids of '{column}' end in zeros, as where Excel has rounded them: posts may share an id"
+    return ""
 
 
-def _as_text(frame: pandas.DataFrame) -> pandas.DataFrame:
-    import pandas
-
-    def cell(value: object) -> str:
-        if value is None or value is pandas.NA or value != value:
-            return ""
-        return str(value)
-
-    return pandas.DataFrame({str(c): [cell(v) for v in frame[c].tolist()] for c in frame.columns}, dtype=object)
-
-
-def _ids(given: Sequence[str] | None, count: int) -> tuple[list[str], str]:
-    """Unique post ids: the given ones with repeats numbered, and row numbers where there is none."""
-    if given is None:
-        return [f"row-{row}" for row in range(1, count + 1)], ""
+def _distinct(given: Sequence[str]) -> tuple[list[str], str]:
+    """Unique post ids: the given ones with repeats numbered."""
     taken = set(given)
     seen: dict[str, int] = {}
     ids = []
-    for row, post in enumerate(given, start=1):
-        post = post or f"row-{row}"
+    for post in given:
         seen[post] = seen.get(post, 0) + 1
         unique = post
         while seen[post] > 1 and (unique := f"{post}#{seen[post]}") in taken:
@@ -161,25 +176,25 @@ def _ids(given: Sequence[str] | None, count: int) -> tuple[list[str], str]:
     return ids, f"{repeated} ids repeat and were numbered (ID#2, ID#3, ...)" if repeated else ""
 
 
-def _groups(given: Sequence[str] | None, texts: Sequence[str], images: Sequence[str]) -> list[str]:
-    """The group column; where there is none, or it is empty, the posts that share a photo or a text."""
+def _groups(given: Sequence[str] | None, **shared: Sequence[str]) -> list[str]:
+    """The group column; where there is none, or it is empty, the posts that share a photo, a text or a row."""
     if given is not None and all(given):
         return list(given)
-    shared = _shared_groups(texts, images)
-    return shared if given is None else [group or other for group, other in zip(given, shared, strict=True)]
+    found = _shared_groups(**shared)
+    return found if given is None else [group or other for group, other in zip(given, found, strict=True)]
 
 
-def _shared_groups(texts: Sequence[str], images: Sequence[str]) -> list[str]:
-    """Connected components of posts under "same text" and "same photo"; a component's name is its first row."""
+def _shared_groups(**shared: Sequence[str]) -> list[str]:
+    """Connected components of posts with an equal value in any of these, unless it is ""; named by their first row."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    count = len(texts)
+    count = len(next(iter(shared.values())))
     node: dict[tuple[str, str], int] = {}
     ends: list[tuple[int, int]] = []
-    for row, keys in enumerate(zip(texts, images, strict=True)):
-        for kind, key in zip(("text", "image"), keys, strict=True):
+    for row, keys in enumerate(zip(*shared.values(), strict=True)):
+        for kind, key in zip(shared, keys, strict=True):
             if key:
                 ends.append((row, node.setdefault((kind, key), count + len(node))))
     size = count + len(node)

@@ -1,14 +1,12 @@
-"""The tasks: which annotation they read, their classes in order, and how raw classes are merged (D2).
+"""The tasks: which annotation they read, their classes in order, and how raw classes are merged.
 
 Everything here is data; no other file knows a class by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from pipeline.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ _DECLARED = (
         summary="5 classes with not_humanitarian, vehicles and people merged (Farah 2025, 3.2.2)",
     ),
     Task(
-        name="humanitarian-002",
+        name="humanitarian-abavisani",
         source="humanitarian",
         classes=(
             "affected_individuals",
@@ -94,18 +92,28 @@ _DECLARED = (
     ),
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in _DECLARED}
+_ALIASES = {"humanitarian-002": "humanitarian-abavisani"}
 
 
-def task_named(name: str) -> Task:
-    if name not in TASKS:
-        raise UsageError(f"There is no task '{name}'; choose one of {', '.join(TASKS)}.")
-    return TASKS[name]
+class _Tasks(Mapping[str, Task]):
+    """The declared tasks by name; former names find them, too, but are not listed."""
+
+    _by_name = {task.name: task for task in _DECLARED}
+
+    def __getitem__(self, name: str) -> Task:
+        return self._by_name[_ALIASES.get(name, name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
 
-def table_task(column: str, labels: Sequence[str]) -> Task:
-    """The task of a table's label column: its classes are the labels that occur, sorted."""
+TASKS = _Tasks()
+
+
+def label_task(column: str, labels: Sequence[str]) -> Task:
+    """The task of a column of labels: its classes are the labels that occur, sorted."""
     classes = tuple(sorted({label for label in labels if label}))
-    if len(classes) < 2:
-        raise UsageError(f"The column '{column}' holds {len(classes)} distinct labels; a task needs at least two.")
     return Task(name=column, source=column, classes=classes, summary="a table's own labels")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -16,70 +15,24 @@ import numpy as np
 from tqdm import tqdm
 
 from cache import FeatureFile, FeatureWriter, Status, ViewSpec
-from crisis_registry import did_you_mean
 from features import Card, Encoder, Fingerprint, fingerprint
 from features.text import CLEANERS
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
-from pipeline.extraction.lanes import open_lanes
+from pipeline.extraction.engine import Engine, local_engine
+from pipeline.extraction.options import ON_ERROR, OVERWRITE, STORED, Options
 from pipeline.extraction.vectors import VectorStore
-from pipeline.extraction.windows import Window, WindowEncoder
+from pipeline.extraction.work import Work
 from pipeline.extraction.worklist import Plan, make_plan
 from pipeline.inputs.inputs import inputs_of
 from pipeline.inputs.texts import TextSource, text_source
 from pipeline.interrupt import Interrupts
 from pipeline.log import is_quiet, warn
 
-OVERWRITE = ("only-missing", "always", "never")
-ON_ERROR = ("skip", "stop", "blank")
-STORED = {"fp32": "float32", "fp16": "float16", "bf16": "float32"}
-"""The dtype on disk per precision; bf16 has none in HDF5, and every bf16 value is exact in float32."""
+__all__ = ["ON_ERROR", "OVERWRITE", "Extracted", "Options", "cache_path", "extract"]
 
 PART_SECONDS = 30.0
 PART_BYTES = 16 << 20
-WINDOW_SECONDS = 3.0
-WINDOW_ROWS = (64, 8192)
-WINDOW_BYTES = 4 << 20
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to extract. Only `precision`, `cleaner` and `text` change the vector of a good row.
-
-    `pretrained`, `revision` and `encoder_flags` say which weights and options the encoder was given, `device` where
-    it was put. `batch_size` None: found by trying.
-    """
-
-    precision: str = "fp32"
-    cleaner: str = "raw"
-    text: str = "tweet"
-    encoder_flags: tuple[str, ...] = ()
-    pretrained: str | None = None
-    revision: str | None = None
-    device: str = "cpu"
-    batch_size: int | None = None
-    num_workers: int = 2
-    overwrite: str = "only-missing"
-    on_error: str = "skip"
-
-    def flags(self) -> list[str]:
-        """The command-line flags that choose this encoder and these vectors again."""
-        named = {"--pretrained": self.pretrained, "--revision": self.revision}
-        named |= {"--precision": self.precision, "--cleaner": self.cleaner, "--text": self.text}
-        words = [word for flag, value in named.items() if value is not None for word in (flag, value)]
-        return [*words, *self.encoder_flags]
-
-    def __post_init__(self) -> None:
-        for flag, value, known in (
-            ("--overwrite", self.overwrite, OVERWRITE),
-            ("--on-error", self.on_error, ON_ERROR),
-            ("--cleaner", self.cleaner, tuple(CLEANERS)),
-        ):
-            if value not in known:
-                near = did_you_mean(value, known)
-                raise UsageError(f"There is no {flag} '{value}'{near}; choose one of {', '.join(known)}.")
-        if min(self.num_workers, 1 if self.batch_size is None else self.batch_size) < 1:
-            raise UsageError("--batch-size and --num-workers must be at least 1.")
 
 
 @dataclass
@@ -163,118 +116,41 @@ def _run(
     redone = plan.rows[plan.fresh] if options.overwrite == "always" else np.empty(0, np.int64)
     with (
         VectorStore(writer, encoder.modalities, ignore=redone) as store,
-        _threads(options.num_workers) as pool,
-        open_lanes(encoder, options.device) as lanes,
+        local_engine(Work(posts, encoder, inputs, store, options)) as engine,
         _bar(plan.todo) as bar,
     ):
-        windows = WindowEncoder(
-            posts,
-            encoder,
-            inputs,
-            store,
-            pool,
-            lanes,
-            dtype=STORED[options.precision],
-            batch_size=options.batch_size,
-            device=options.device,
-            on_error=options.on_error,
-        )
         try:
-            done = _write_all(plan, windows, store, interrupts, bar)
+            done = _commit_all(engine, plan, store, interrupts, bar)
         except Exception:
             # what is encoded is not lost to what came after it; what went wrong is told, not what follows from it
             with suppress(Exception):
                 store.commit()
                 store.settle()
             raise
+    result.encoded |= engine.encoded
     result.reused = len(posts) - plan.todo
     result.stale, result.gone = plan.stale, plan.gone
-    result.encoded |= windows.encoded
     result.interrupted = interrupts.asked and done < len(plan.rows)
 
 
-class _Pace:
-    """Cuts a plan into windows that take about `WINDOW_SECONDS` each: a window is what a signal waits for."""
-
-    def __init__(self, plan: Plan, row_bytes: int) -> None:
-        self._plan = plan
-        self._size = WINDOW_ROWS[0]
-        self._largest = max(WINDOW_ROWS[0], min(WINDOW_ROWS[1], WINDOW_BYTES // row_bytes))
-
-    def cuts(self) -> Iterator[tuple[slice, bool]]:
-        """Stretches of the plan, each with whether it is the last one before a gap in the rows."""
-        for run in self._plan.runs():
-            start = run.start
-            while start < run.stop:
-                stop = min(start + self._size, run.stop)
-                yield slice(start, stop), stop == run.stop
-                start = stop
-
-    def took(self, rows: int, seconds: float) -> None:
-        """A window of `rows` took `seconds`; the next ones grow or shrink by that, at most to double."""
-        wanted = int(rows * min(2.0, WINDOW_SECONDS / max(seconds, 1e-3)))
-        self._size = min(max(wanted, WINDOW_ROWS[0]), self._largest)
-
-
-def _write_all(plan: Plan, windows: WindowEncoder, store: VectorStore, interrupts: Interrupts, bar: tqdm[Any]) -> int:
-    """Encode the plan window by window; rows written.
-
-    Three windows are under way: one's inputs are looked at, one is being encoded, and the one before is finished and
-    laid into rows while the encoder has work. A part, which is what a kill can cost, is committed about every
-    `PART_SECONDS`.
-    """
+def _commit_all(engine: Engine, plan: Plan, store: VectorStore, interrupts: Interrupts, bar: tqdm[Any]) -> int:
+    """Take the engine's parts and commit them about every `PART_SECONDS`, all that a kill can cost; rows written."""
     done = bad = 0
-    pace = _Pace(plan, windows.row_bytes)
-    finished = committed = time.monotonic()
-
-    def begin(cut: tuple[slice, bool]) -> tuple[slice, bool, Future[Window]]:
-        at = cut[0]
-        return *cut, reader.submit(windows.begin, plan.rows[at], plan.posts[at], plan.fresh[at])
-
-    def finish(at: slice, ends_run: bool, window: Window) -> None:
-        nonlocal done, bad, finished, committed
-        rows = windows.finish(window)
-        store.add(int(plan.rows[at.start]), rows)
-        now = time.monotonic()
-        if ends_run or now - committed > PART_SECONDS or store.waiting_bytes() >= PART_BYTES:
-            store.commit()
-            committed = now
-        pace.took(len(rows.ids), now - finished)
-        finished = now
-        done += len(rows.ids)
-        bad += int(np.any([status != Status.OK for status in rows.status.values()], axis=0).sum())
-        bar.update(int(plan.fresh[at].sum()))
-        bar.set_postfix(bad=bad, refresh=False)
-
-    with _threads(1) as reader:
-        upcoming = map(begin, pace.cuts())
-        following = next(upcoming, None)
-        encoding: tuple[slice, bool, Window] | None = None
-        while following is not None or encoding is not None:
-            before, encoding = encoding, None
-            if following is not None:
-                at, ends_run, future = following
-                window = future.result()
-                following = next(upcoming, None)
-                windows.encode(window)
-                encoding = at, ends_run, window
-            if before is not None:
-                finish(*before)
-            if interrupts.asked:
-                following = None
+    committed = time.monotonic()
+    with closing(engine.parts(plan, lambda: interrupts.asked)) as parts:
+        for part in parts:
+            store.add(part.start, part.rows)
+            now = time.monotonic()
+            if part.ends_run or now - committed > PART_SECONDS or store.waiting_bytes() >= PART_BYTES:
+                store.commit()
+                committed = now
+            done += len(part.rows.ids)
+            bad += int(np.any([status != Status.OK for status in part.rows.status.values()], axis=0).sum())
+            bar.update(part.fresh)
+            bar.set_postfix(bad=bad, refresh=False)
     store.commit()
     store.settle()
     return done
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that, left for whatever reason, does not first work off what was queued."""
-    pool = ThreadPoolExecutor(count)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _bar(total: int) -> tqdm[Any]:

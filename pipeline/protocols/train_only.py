@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
-
-if TYPE_CHECKING:
-    from pipeline.protocols.choose import Fold, Protocol
+from pipeline.protocols.protocol import Fold, Protocol
 
 
 def add_to_train(posts: Posts, protocol: Protocol) -> Protocol:
@@ -44,5 +41,5 @@ def add_to_train(posts: Posts, protocol: Protocol) -> Protocol:
         labels=np.concatenate([protocol.labels, labels]),
         concordant=np.concatenate([protocol.concordant, concordant]),
         folds=lambda seed: [joined(fold) for fold in protocol.folds(seed)],
-        notes=(*protocol.notes, *(note for note in posts.notes if "synthetic" in note)),
+        notes=(*protocol.notes, *(note for note in posts.notes if "synthetic" in note and "train" in note)),
     )

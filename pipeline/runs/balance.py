@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from pipeline.datasets.posts import Posts
@@ -10,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.protocols.choose import Protocol
 
 SIDES = ("image", "text")
+_WEIGHT = re.compile(r"(?P<name>.+?):\s*(?P<weight>[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(?:,|$)")
 
 
 def class_weights(text: str, task: Task) -> str | dict[int, float]:
@@ -17,15 +20,16 @@ def class_weights(text: str, task: Task) -> str | dict[int, float]:
     if text in ("none", "balanced"):
         return text
     weights: dict[int, float] = {}
-    for part in text.split(","):
-        name, _, value = part.rpartition(":")
-        try:
-            weight = float(value)
-        except ValueError:
-            name = ""
-        if not name:
+    start = 0
+    while start < len(text):
+        # a class may have commas and colons in its name, so a weight ends where a comma or nothing follows
+        found = _WEIGHT.match(text, start)
+        if found is None:
             raise UsageError(f"--class-weight takes none, balanced or CLASS:WEIGHT,CLASS:WEIGHT, not '{text}'.")
-        weights[_label(name.strip(), task)] = weight
+        label = _label(found["name"].strip(), task)
+        if label in weights:
+            raise UsageError(f"--class-weight names the class '{task.classes[label]}' twice.")
+        weights[label], start = float(found["weight"]), found.end()
     return weights
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -46,7 +46,8 @@ class Fit:
 class Division:
     """The fits of one protocol over the loaded posts, the same for all heads; `divide` makes it.
 
-    `sides` has per modality the loaded rows of the posts whose own label on that side is not the post's.
+    `sides` has per modality the loaded rows of the posts whose own label on that side is not the post's. `bad` says of
+    seeds that were asked for why they cannot be trained; they are not among `seeds`.
     """
 
     material: Material
@@ -54,6 +55,7 @@ class Division:
     seeds: tuple[int, ...]
     fits: Sequence[Fit]
     sides: Mapping[str, np.ndarray]
+    bad: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -113,16 +115,37 @@ class Division:
 def divide(material: Material, protocol: Protocol, seeds: Sequence[int]) -> Division:
     """The loaded posts under `protocol`, a fit per seed and fold.
 
-    Raises `CrisisError` where no usable post is left in a part.
+    A seed that cannot be trained (a part without usable posts, a train part of one class, a dev part of other classes)
+    is left out and named; `CrisisError` where no seed is left.
     """
-    fits = []
+    fits: list[Fit] = []
+    bad: dict[int, str] = {}
     for seed in seeds:
-        for fold in protocol.folds(seed):
-            rows = _usable(fold, material)
-            asked = {part: material.visible.asked_rows(rows[part]) for part in PARTS}
-            fits.append(Fit(seed, fold.name, rows, material.visible.trained_rows(rows["train"], seed), asked))
+        try:
+            fits += [_fit(material, protocol, seed, fold) for fold in protocol.folds(seed)]
+        except _Untrainable as error:
+            bad[seed] = str(error)
+    if not fits:
+        raise CrisisError(f"{next(iter(bad.values()))[:1].upper()}{next(iter(bad.values()))[1:]}.")
     sides = discordant_rows(material.posts, protocol, material.places)
-    return Division(material, protocol, tuple(seeds), fits, sides)
+    return Division(material, protocol, tuple(seed for seed in seeds if seed not in bad), fits, sides, bad)
+
+
+class _Untrainable(Exception):
+    """Why a seed cannot be trained, a part of a sentence."""
+
+
+def _fit(material: Material, protocol: Protocol, seed: int, fold: Fold) -> Fit:
+    rows = _usable(fold, material)
+    labels = protocol.labels[material.rows]
+    where = f" when '{fold.name}' is held out" if fold.name else ""
+    trained = np.unique(labels[rows["train"]])
+    if len(trained) < 2:
+        raise _Untrainable(f"all train posts of seed {seed} are '{protocol.task.classes[trained[0]]}'{where}")
+    if not np.isin(labels[rows["dev"]], trained).any():
+        raise _Untrainable(f"no dev post of seed {seed} is of a class that its train has{where}")
+    asked = {part: material.visible.asked_rows(rows[part]) for part in PARTS}
+    return Fit(seed, fold.name, rows, material.visible.trained_rows(rows["train"], seed), asked)
 
 
 def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
@@ -149,8 +172,14 @@ def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
         seeds=division.seeds,
         test_to_train=division.test_to_train,
         left_out=Counter(Status(int(code)).reason for code in gone),
-        notes=(*protocol.notes, *material.visibility.notes(card)),
+        notes=(*protocol.notes, *material.visibility.notes(card), *_left_out(division.bad)),
     )
+
+
+def _left_out(bad: Mapping[int, str]) -> Iterator[str]:
+    """A note for each seed that is left out."""
+    for seed, why in bad.items():
+        yield f"seed {seed} is left out: {why}"
 
 
 def _usable(fold: Fold, material: Material) -> dict[str, np.ndarray]:
@@ -162,5 +191,5 @@ def _usable(fold: Fold, material: Material) -> dict[str, np.ndarray]:
             left_out = material.views.left_out
             where = f" of the fold '{fold.name}'" if fold.name else ""
             why = f" ({counted(left_out)})" if left_out else ""
-            raise CrisisError(f"No post with usable features is left in {part}{where}{why}.")
+            raise _Untrainable(f"no post with usable features is left in {part}{where}{why}")
     return rows

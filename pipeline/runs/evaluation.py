@@ -109,13 +109,16 @@ class Evaluation:
             )
             for held in self._by_seed(part)
         ]
-        return {
-            name: {
-                "support": int(tables[0]["support"][index]),
-                **{m: summarise([t[m][index] for t in tables]) for m in ("precision", "recall", "f1")},
+        result = {}
+        for index, name in enumerate(names):
+            # a seed whose part does not hold the class says nothing of it
+            told = [table for table in tables if table["support"][index]] or tables
+            support = float(np.mean([table["support"][index] for table in tables]))
+            result[name] = {
+                "support": int(support) if support.is_integer() else support,
+                **{m: summarise([table[m][index] for table in told]) for m in ("precision", "recall", "f1")},
             }
-            for index, name in enumerate(names)
-        }
+        return result
 
     def _subsets(self, part: str) -> dict[str, Any]:
         """Pairs whose two labels agree or not (where known), and each event: rows and macro-F1 over seeds."""
@@ -149,11 +152,18 @@ class Evaluation:
         events = np.array(self.posts.events, dtype=object)
         frames = []
         for p in self.predictions:
-            frame = pandas.DataFrame({"post_id": ids[p.posts], "seed": p.seed, "fold": p.fold, "split": p.part})
-            frame["label"], frame["predicted"] = names[p.labels], names[p.predicted]
-            for index, name in enumerate(classes):
-                frame[f"p({name})"] = p.probabilities[:, index].astype(np.float32)
-            frame["majority"] = names[p.majority]
-            frame["event"], frame["concordant"] = events[p.posts], self.protocol.concordant[p.posts].astype(np.int8)
-            frames.append(frame)
+            said = {f"p({name})": p.probabilities[:, c].astype(np.float32) for c, name in enumerate(classes)}
+            columns = {
+                "post_id": ids[p.posts],
+                "seed": p.seed,
+                "fold": p.fold,
+                "split": p.part,
+                "label": names[p.labels],
+                "predicted": names[p.predicted],
+                **said,
+                "majority": names[p.majority],
+                "event": events[p.posts],
+                "concordant": self.protocol.concordant[p.posts].astype(np.int8),
+            }
+            frames.append(pandas.DataFrame(columns))
         return pandas.concat(frames, ignore_index=True)

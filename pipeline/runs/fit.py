@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,7 +122,8 @@ def _finished(cell: _Cell, runs: Path) -> Run | HeadError:
     for number, fit in enumerate(cell.division.fits):
         outcome = cell.outcomes[number]
         if isinstance(outcome, HeadError):
-            return HeadError(f"{protocol.task.name}, {cell.spec.called}: {outcome}")
+            said = _by_name(str(outcome), protocol.task.classes)
+            return HeadError(f"{protocol.task.name}, {cell.spec.called}: {said}")
         fitted.append((fit.name, replace(outcome.fitted, encoders=encoders)))
         majority = majority_label(labels[fit.rows["train"]])
         for part, probabilities in zip(PARTS, outcome.answers, strict=True):
@@ -131,3 +133,8 @@ def _finished(cell: _Cell, runs: Path) -> Run | HeadError:
             )
     assert cell.config is not None
     return Run.write(runs, cell.config, Evaluation(material.posts, protocol, predictions), fitted)
+
+
+def _by_name(sentence: str, classes: Sequence[str]) -> str:
+    """A head's sentence with its labels, which are numbers to it, under the names of the classes."""
+    return re.sub(r"\bthe label (\d+)", lambda found: f"the class '{classes[int(found[1])]}'", sentence)

@@ -164,6 +164,10 @@ class Run:
         left_out = self.config.left_out
         said = [f"{sum(left_out.values())} labelled posts are left out: {counted(left_out)}"] if left_out else []
         said += self.config.notes
+        seeds = self.config.seeds
+        shared = len(seeds) > 1 and not self.config.test_to_train
+        if shared and not any(self.summary[part][metric]["sd"] for part in PARTS for metric in METRICS):
+            said.append(f"{self.config.called} says the same for all {len(seeds)} seeds: they are one fit")
         if self.test("macro_f1")["mean"] <= self.summary["test"]["majority_macro_f1"]:
             said.append(
                 f"on test {self.config.called} is no better than always answering the majority class (macro-F1)"

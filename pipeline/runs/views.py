@@ -15,7 +15,7 @@ from classifiers.shared import FileRows, Place
 from crisis_registry import did_you_mean
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
-from pipeline.extraction.worklist import CHANGED, input_states
+from pipeline.inputs.freshness import CHANGED, input_states
 from pipeline.inputs.inputs import inputs_of
 from pipeline.inputs.texts import text_source
 from pipeline.runs.origins import Origin

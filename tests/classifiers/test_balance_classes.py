@@ -31,8 +31,12 @@ def test_balanced_class_weights_are_scikit_learn_s() -> None:
     np.testing.assert_allclose(balanced(problem, Balance(class_weight="balanced"), 0).class_weights, wanted)
     manual = balanced(problem, Balance(class_weight={2: 5, 0: 0.5}), 0).class_weights
     np.testing.assert_array_equal(manual, [0.5, 1.0, 5.0])
-    with pytest.raises(HeadError, match="There is a class weight for the label 7, which no train row has"):
-        balanced(problem, Balance(class_weight={7: 2.0}), 0)
+    with pytest.raises(HeadError, match="There is a class weight for the label 7; the labels are 0 to 2"):
+        fit("concat", POSTS.views, labels, POSTS.train, POSTS.dev, 3, 0, balance=Balance(class_weight={7: 2.0}))
+    # a class that train does not show has nothing to weigh
+    there = make_problem(POSTS.views, labels, POSTS.train[labels[POSTS.train] != 2], POSTS.dev, 3)
+    manual = balanced(there, Balance(class_weight={2: 5, 0: 0.5}), 0).class_weights
+    np.testing.assert_array_equal(manual, [0.5, 1.0])
 
 
 @pytest.mark.parametrize("head", [name for name, card in HEADS.items() if card.family == "torch"])

@@ -46,6 +46,7 @@ def test_parameters_are_split_and_typed() -> None:
     assert own == {"width": 64, "dropout": HEADS["guided_ca"].defaults["dropout"]}
     assert isinstance(own["width"], int)
     assert training == Training(lr=0.01, batch_size=32)
+    assert split_params(HEADS["logistic"], {"c_grid": 1}) == ({"c_grid": (1.0,), "max_iter": 1000}, None)
     assert split_params(HEADS["logistic"], {"c_grid": [10, 1]}) == ({"c_grid": (1.0, 10.0), "max_iter": 1000}, None)
 
 
@@ -63,7 +64,7 @@ def test_parameters_are_split_and_typed() -> None:
         ("mlp", {"width": None}),
         ("logistic", {"c_grid": ()}),
         ("logistic", {"c_grid": (1.0, 0.0)}),
-        ("logistic", {"c_grid": 1.0}),
+        ("logistic", {"c_grid": "1.0"}),
     ],
 )
 def test_a_bad_value_is_refused_by_name(head: str, params: dict[str, object]) -> None:

@@ -101,7 +101,7 @@ def test_vectors_do_not_depend_on_window_or_batch(tmp_path: Path, monkeypatch: p
     posts = replace(posts, texts=["", *posts.texts[1:]])
     found = []
     for window, batch in ((7, 1), (64, 5), (8192, None)):
-        monkeypatch.setattr("pipeline.extraction.extract.WINDOW_ROWS", (window, window))
+        monkeypatch.setattr("pipeline.extraction.engine.WINDOW_ROWS", (window, window))
         result = extract(posts, classic_card(), Counting(), tmp_path / f"{window}", Options(batch_size=batch), "")
         with h5py.File(result.file) as opened:
             tables = ("views/image/statistics", "views/text/hashed", "status", "inputs/image/hash", "posts/id")
@@ -183,7 +183,7 @@ def test_failure_in_one_lane_ends_the_run_and_keeps_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.extraction.lanes.lanes", lambda device: (2, 1))
-    monkeypatch.setattr("pipeline.extraction.extract.WINDOW_ROWS", (10, 10))
+    monkeypatch.setattr("pipeline.extraction.engine.WINDOW_ROWS", (10, 10))
     posts = make_posts(tmp_path / "data", photos=60)
     posts = replace(posts, images=[f"images/{i}.png" for i in range(60)])
     with pytest.raises(RuntimeError, match="mat1"):

@@ -144,9 +144,9 @@ def test_wrong_places_are_one_sentence(tmp_path: Path) -> None:
     for dataset, data in (("crisismmd", tmp_path), ("crisismmd", tmp_path / "no"), ("table", tmp_path / "no.csv")):
         with pytest.raises(UsageError):
             open_dataset(dataset, data)
-    (tmp_path / "x.xlsx").write_bytes(b"x")
+    (tmp_path / "x.doc").write_bytes(b"x")
     with pytest.raises(UsageError, match="no table that can be read"):
-        open_dataset("table", tmp_path / "x.xlsx")
+        open_dataset("table", tmp_path / "x.doc")
     (tmp_path / "x.parquet").write_bytes(b"not parquet")
     with pytest.raises(DataError, match=r"could not be read as PARQUET"):
         open_dataset("table", tmp_path / "x.parquet")
@@ -173,9 +173,11 @@ def test_environment_variable_names_the_data(tmp_path: Path, monkeypatch: pytest
 
 def test_row_longer_than_the_header_is_refused_and_shifts_nothing(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("text,label\nhello,1,\nbye,0,\n", encoding="utf-8")
-    with pytest.raises(DataError, match="more fields than its header"):
+    path.write_text("text,label\nhello,1,x\nbye,0,\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2 has 3 cells where the header has 2"):
         table.read_posts(path, Columns())
+    path.write_text("text,label\nhello,1,\nbye,0,\n", encoding="utf-8")
+    assert list(table.read_posts(path, Columns()).texts) == ["hello", "bye"]
 
 
 def test_json_lines_keep_the_digits_of_a_column_with_gaps(tmp_path: Path) -> None:
@@ -191,7 +193,7 @@ def test_json_lines_keep_the_digits_of_a_column_with_gaps(tmp_path: Path) -> Non
 
 @given(ids=st.lists(st.sampled_from(["a", "a#2", "a#3", "", "b", "row-2"]), min_size=1, max_size=12))
 def test_numbered_ids_are_always_unique_and_first_ones_keep_their_name(ids: list[str]) -> None:
-    found, _ = table._ids(ids, len(ids))
+    found, _ = table._ids(Path("t.csv"), ids, [str(row) for row in range(1, len(ids) + 1)], "id")
     assert len(set(found)) == len(ids)
     for position, post in enumerate(ids):
         if post and post not in ids[:position] and post != "row-2":

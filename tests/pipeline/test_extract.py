@@ -334,7 +334,7 @@ def test_modality_that_no_post_has_is_not_bad(tmp_path: Path) -> None:
 
 
 def test_failure_late_in_a_run_keeps_what_was_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.extraction.extract.WINDOW_ROWS", (10, 10))
+    monkeypatch.setattr("pipeline.extraction.engine.WINDOW_ROWS", (10, 10))
     posts = make_posts(tmp_path / "data")
     late = replace(posts, texts=[*posts.texts[:-1], ""])
     with pytest.raises(CrisisError, match="is bad: empty text"):

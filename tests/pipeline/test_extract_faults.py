@@ -74,7 +74,7 @@ def tables(file: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Posts:
-    monkeypatch.setattr("pipeline.extraction.extract.WINDOW_ROWS", (5, 5))
+    monkeypatch.setattr("pipeline.extraction.engine.WINDOW_ROWS", (5, 5))
     monkeypatch.setattr("pipeline.extraction.extract.PART_SECONDS", 0.0)
     posts = make_posts(tmp_path / "data", count=14, photos=5)
     (tmp_path / "data" / posts.images[2]).write_bytes(b"broken")
@@ -130,9 +130,10 @@ def big_corpus(folder: Path, count: int) -> Posts:
 SCRIPT = """
 import sys
 from pathlib import Path
+import pipeline.extraction.engine as engine
 import pipeline.extraction.extract as stage
 from tests.pipeline.test_extract_faults import big_table, run
-stage.WINDOW_ROWS, stage.PART_SECONDS = (16, 16), 0.02
+engine.WINDOW_ROWS, stage.PART_SECONDS = (16, 16), 0.02
 print("ready", flush=True)
 run(big_table(Path(sys.argv[1])), Path(sys.argv[2]))
 """

@@ -18,8 +18,8 @@ WORDS = {
     "precision": "features.card:PRECISIONS",
     "cleaner": "features.text:CLEANERS",
     "metric": "pipeline.cli.sweep:METRICS",
-    "overwrite": "pipeline.extraction.extract:OVERWRITE",
-    "on_error": "pipeline.extraction.extract:ON_ERROR",
+    "overwrite": "pipeline.extraction.options:OVERWRITE",
+    "on_error": "pipeline.extraction.options:ON_ERROR",
     "modality": "pipeline.runs.zero_shot:MODALITIES",
 }
 HEAVY = "{'torch', 'sklearn', 'transformers', 'pandas', 'scipy'}"
