@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks import rivals
 from classifiers import HEADS, HeadSpec, Job, fit_each, head_card
-from classifiers.many import cores
 from classifiers.metrics import accuracy
+from classifiers.parallel import cores
 
 TRAIN, DEV, TEST, DIM = 9599, 1573, 1534, 512
 POSTS = TRAIN + DEV + TEST

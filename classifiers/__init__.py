@@ -18,13 +18,13 @@ from classifiers.spec import HeadSpec
 if TYPE_CHECKING:
     from classifiers.fitted import FittedHead
     from classifiers.fitting import Job, Outcome, fit
-    from classifiers.many import fit_each, fit_many
+    from classifiers.parallel import fit_each, fit_many
     from classifiers.storage import load, save
 
 _ON_USE = {
     "FittedHead": "classifiers.fitted",
     **dict.fromkeys(("Job", "Outcome", "fit"), "classifiers.fitting"),
-    **dict.fromkeys(("fit_each", "fit_many"), "classifiers.many"),
+    **dict.fromkeys(("fit_each", "fit_many"), "classifiers.parallel"),
     **dict.fromkeys(("load", "save"), "classifiers.storage"),
 }
 

@@ -26,13 +26,17 @@ def fuse(rule: str, answers: Sequence[np.ndarray], positive: int | None = None) 
     if len(answers) < 2 or len({answer.shape for answer in answers}) > 1:
         raise HeadError("Fusion needs the probabilities of two heads or more, for the same posts and classes.")
     stacked = np.stack([np.asarray(answer, dtype=np.float64) for answer in answers])
+    fused: np.ndarray
     if rule == "mean":
-        return stacked.mean(axis=0).astype(np.float32)
+        fused = stacked.mean(axis=0)
+        return fused.astype(np.float32)
     if rule == "max":
         largest = stacked.max(axis=0)
-        return (largest / largest.sum(axis=1, keepdims=True)).astype(np.float32)
+        fused = largest / largest.sum(axis=1, keepdims=True)
+        return fused.astype(np.float32)
     if stacked.shape[2] != 2 or positive not in (0, 1):
         raise HeadError(f"The rule '{rule}' is for two classes, one of them named as the positive one.")
     lead = stacked[:, :, positive] - stacked[:, :, 1 - positive]
     chosen = lead.argmax(axis=0) if rule == "or" else lead.argmin(axis=0)
-    return stacked[chosen, np.arange(stacked.shape[1])].astype(np.float32)
+    fused = stacked[chosen, np.arange(stacked.shape[1])]
+    return fused.astype(np.float32)

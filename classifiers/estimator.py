@@ -82,7 +82,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row, [n]."""
         best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        result: np.ndarray = self.classes_[best]
+        return result
 
     def _views(self, X: np.ndarray) -> dict[str, np.ndarray]:
         blocks = dict(self.blocks or {"features": X.shape[1]})

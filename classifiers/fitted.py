@@ -108,4 +108,5 @@ class FittedHead:
 
     def predict(self, views: Mapping[str, np.ndarray], rows: np.ndarray | None = None) -> np.ndarray:
         """The most probable label of each post, int64 [n]; see `predict_proba`."""
-        return self.predict_proba(views, rows).argmax(axis=1)
+        result: np.ndarray = self.predict_proba(views, rows).argmax(axis=1)
+        return result

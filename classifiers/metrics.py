@@ -81,7 +81,8 @@ def majority_label(labels: np.ndarray) -> int:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities over the last axis, in the dtype of `logits`; the largest of them overflows nothing."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    result: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return result
 
 
 def dev_scores(logits: np.ndarray, problem: Problem) -> dict[str, float]:
@@ -132,4 +133,5 @@ def _weighted(matrix: np.ndarray) -> float:
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     """top / bottom, and 0 where the bottom is 0."""
-    return np.divide(top, bottom, out=np.zeros(len(top)), where=bottom > 0)
+    result: np.ndarray = np.divide(top, bottom, out=np.zeros(len(top)), where=bottom > 0)
+    return result

@@ -171,13 +171,17 @@ class _Counts:
             part.reshape(-1, *self.shape).astype(np.float64) for part in np.split(counts, 3, axis=1)
         )
         posts = np.maximum(support.sum(axis=2), 1)
+        means: np.ndarray
         if name == "accuracy":
-            return (hits.sum(axis=2) / posts).mean(axis=1)
+            means = (hits.sum(axis=2) / posts).mean(axis=1)
+            return means
         f1 = 2 * hits / np.maximum(answers + support, 1)
         if name == "weighted_f1":
-            return ((f1 * support).sum(axis=2) / posts).mean(axis=1)
+            means = ((f1 * support).sum(axis=2) / posts).mean(axis=1)
+            return means
         present = np.maximum((answers + support > 0).sum(axis=2), 1)
-        return (f1.sum(axis=2) / present).mean(axis=1)
+        means = (f1.sum(axis=2) / present).mean(axis=1)
+        return means
 
 
 def _times(draws: np.ndarray, table: csr_array) -> np.ndarray:

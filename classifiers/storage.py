@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import json
 import os
+import secrets
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,37 +25,62 @@ from classifiers.params import split_params, training_dict
 FORMAT = 1
 WEIGHTS, CONFIG, MODEL_CARD = "head.safetensors", "config.json", "README.md"
 
+# what a system answers where a folder cannot take a name because something is there
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+# and where it cannot sync a folder at all
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
+
 
 def save(fitted: FittedHead, folder: Path) -> None:
-    """Write `fitted` into `folder`, made when absent; `HeadError` when it holds a head already.
+    """Write `fitted` as `folder`, which is whole and on the medium afterwards, or as it was before.
 
-    config.json comes last and names the SHA-256 of the weights, so a folder with it is whole, and durable.
+    Folders above it are made. `HeadError` when it holds a head, or anything else, already.
     """
     from safetensors.numpy import save as to_bytes
 
-    folder = Path(folder)
-    if (folder / CONFIG).exists():
-        raise HeadError(f"The folder {folder} already holds a head; choose another one.")
     tensors = {name: np.ascontiguousarray(array) for name, array in sorted(fitted.head.tensors().items())}
     weights = to_bytes(tensors)
     config = _config(fitted, hashlib.sha256(weights).hexdigest())
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / WEIGHTS, weights)
-    _write(folder / MODEL_CARD, _model_card(config, fitted).encode())
-    _write(folder / CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
+    contents = {
+        WEIGHTS: weights,
+        MODEL_CARD: _model_card(config, fitted).encode(),
+        CONFIG: (json.dumps(config, indent=2, sort_keys=True) + "\n").encode(),
+    }
+    _write_folder(Path(os.path.realpath(folder)), contents)
 
 
-def _write(path: Path, data: bytes) -> None:
-    """The file has all of `data`, on the medium, or is not there."""
-    building = path.with_name(f".{path.name}.{os.getpid()}")
+def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the files beside `folder`, under a name that nobody reads, and give them its name at the end."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f".head-{secrets.token_hex(8)}")
+    building.mkdir()
     try:
-        with building.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        building.replace(path)
+        for name, data in contents.items():
+            with (building / name).open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync_names(building)
+        # an empty folder gives way to it, one that is not empty does not
+        building.replace(folder)
+    except BaseException as error:
+        shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in _TAKEN:
+            raise HeadError(f"{folder} already holds a head, or something else; choose another folder.") from None
+        raise
+    _sync_names(folder.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """Return once the names in `folder` are on the medium, where the file system can say so."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
-        building.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def load(folder: Path) -> FittedHead:
@@ -131,12 +160,15 @@ def _restored(config: dict[str, Any], weights: bytes) -> FittedHead:
 
 def empty_head(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dict[str, Any]) -> Head:
     """The head before its weights; a torch one takes neither memory nor random numbers."""
+    head: Head
     if card.family != "torch":
-        return card.build(dims, n_outputs, params)
+        head = card.build(dims, n_outputs, params)
+        return head
     import torch
 
     with torch.device("meta"):
-        return card.build(dims, n_outputs, params).eval()
+        head = card.build(dims, n_outputs, params).eval()
+    return head
 
 
 def _model_card(config: dict[str, Any], fitted: FittedHead) -> str:

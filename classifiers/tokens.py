@@ -49,7 +49,8 @@ class TokenRows:
         # from the end, where most often the first look suffices
         while length > 1 and not tokens[:, length - 1].any():
             length -= 1
-        return tokens[:, :length]
+        result: np.ndarray = tokens[:, :length]
+        return result
 
 
 def slabs(shape: Sequence[int]) -> list[slice]:

@@ -51,4 +51,5 @@ def zero_shot(views: Mapping[str, np.ndarray], classes: np.ndarray) -> np.ndarra
 def _units(vectors: np.ndarray) -> np.ndarray:
     """float64, each row of length 1; a row of zeros stays one."""
     wide = vectors.astype(np.float64)
-    return wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    result: np.ndarray = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return result

@@ -34,7 +34,8 @@ def class_weights(problem: Problem, wanted: str | Mapping[int, float]) -> np.nda
     """
     counts = np.bincount(problem.train_targets, minlength=len(problem.classes))
     if isinstance(wanted, str):
-        return counts.sum() / (len(counts) * counts)
+        result: np.ndarray = counts.sum() / (len(counts) * counts)
+        return result
     return np.array([wanted.get(label, 1.0) for label in problem.classes.tolist()])
 
 

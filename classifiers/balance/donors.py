@@ -25,11 +25,13 @@ class Donors:
 
     def same_count(self, rows: np.ndarray) -> np.ndarray:
         """How many other rows of its own class could give to each of `rows`, int64 [m]."""
-        return self._count[self._targets[rows]] - (self._rank[rows] >= 0)
+        result: np.ndarray = self._count[self._targets[rows]] - (self._rank[rows] >= 0)
+        return result
 
     def other_count(self, rows: np.ndarray) -> np.ndarray:
         """How many rows of other classes could give to each of `rows`, int64 [m]."""
-        return len(self._sorted) - self._count[self._targets[rows]]
+        result: np.ndarray = len(self._sorted) - self._count[self._targets[rows]]
+        return result
 
     def same(self, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """Another row of the same class for each of `rows`, each as likely; the row itself where there is none."""
@@ -49,9 +51,11 @@ class Donors:
         return np.where(count > 0, self._take(place), rows)
 
     def _take(self, places: np.ndarray) -> np.ndarray:
-        return self._sorted[np.minimum(places, len(self._sorted) - 1)]
+        result: np.ndarray = self._sorted[np.minimum(places, len(self._sorted) - 1)]
+        return result
 
 
 def _floor(uniform: np.ndarray, count: np.ndarray) -> np.ndarray:
     """uniform x count rounded down: 0..count-1, each as likely; 0 where count is 0."""
-    return np.minimum((uniform * count).astype(np.int64), np.maximum(count - 1, 0))
+    result: np.ndarray = np.minimum((uniform * count).astype(np.int64), np.maximum(count - 1, 0))
+    return result

@@ -56,7 +56,8 @@ class SSE(Balancer):
         marks = self.setup.discordant[:, rows]
         open_ = marks | ~marks.any(axis=0)
         chosen = (uniform * open_.sum(axis=0)).astype(np.int64)
-        return (np.cumsum(open_, axis=0) <= chosen).sum(axis=0)
+        result: np.ndarray = (np.cumsum(open_, axis=0) <= chosen).sum(axis=0)
+        return result
 
 
 class ModalityDropout(Balancer):

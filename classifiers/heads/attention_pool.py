@@ -29,7 +29,8 @@ class AttentionPool(TokenHead):
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """Raw views [B, T, D] or [B, D] to [B, C]."""
-        return self.classifier(self.dropout(torch.cat(self.branches(prepared), dim=1)))
+        result: Tensor = self.classifier(self.dropout(torch.cat(self.branches(prepared), dim=1)))
+        return result
 
     def branches(self, per_view: list[Tensor]) -> list[Tensor]:
         """ReLU(W_m p_m + b_m), [B, width] per view."""

@@ -50,7 +50,8 @@ class CompactBilinear(TorchHead):
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """phi [B, d] to [B, C]."""
-        return self.classifier(self.dropout(prepared[0]))
+        result: Tensor = self.classifier(self.dropout(prepared[0]))
+        return result
 
     def _count_sketch(self, index: int, view: Tensor) -> Tensor:
         place = self.get_buffer(f"hash_{index}").long()
@@ -75,4 +76,5 @@ class CompactBilinearGated(CompactBilinear):
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """phi [B, d] to [B, C]."""
         phi = self.dropout(prepared[0])
-        return self.classifier(torch.sigmoid(self.gate(phi)) * self.gated(phi))
+        result: Tensor = self.classifier(torch.sigmoid(self.gate(phi)) * self.gated(phi))
+        return result

@@ -107,10 +107,10 @@ class Boosting(ArrayHead):
         return {"model": np.frombuffer(text.encode(), dtype=np.uint8).copy()}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take what `tensors` gave; `HeadError` when it is no model of this head's shape."""
+        """Take what `tensors` gave; `HeadError` unless it is a model of this head's shape."""
         given = tensors.get("model")
         if given is None or given.dtype != np.uint8 or given.ndim != 1:
-            raise HeadError("The saved weights do not fit the head: 'model' is absent or no text.")
+            raise HeadError("The saved weights do not fit the head: 'model' is absent or not a text.")
         try:
             self._take_text(given.tobytes().decode())
         except (ValueError, RuntimeError) as error:

@@ -40,4 +40,5 @@ class CMB(TokenHead):
         present = torch.cat([sequence.present for sequence in sequences], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, present)
-        return self.classifier(self.dropout(torch.relu(self.hidden(mean_present(tokens, present)))))
+        result: Tensor = self.classifier(self.dropout(torch.relu(self.hidden(mean_present(tokens, present)))))
+        return result

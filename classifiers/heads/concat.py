@@ -28,7 +28,8 @@ class Concat(TorchHead):
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """Standardised views [B, D] to [B, C]."""
         projected = [torch.relu(project(view)) for project, view in zip(self.projections, prepared, strict=True)]
-        return self.classifier(self.dropout(torch.cat(projected, dim=1)))
+        result: Tensor = self.classifier(self.dropout(torch.cat(projected, dim=1)))
+        return result
 
     def modality_logits(self, prepared: list[Tensor]) -> list[Tensor]:
         """What the head says of each view alone, [B, C] per view: its columns of W and an equal share of b.

@@ -46,4 +46,5 @@ class CrossAttention(TorchHead):
             for project, mask, view, other in zip(self.projections, self.masks, prepared, others, strict=True)
         ]
         hidden = torch.relu(self.hidden(self.dropout(torch.cat(masked, dim=1))))
-        return self.classifier(self.dropout(self_attention(hidden)))
+        result: Tensor = self.classifier(self.dropout(self_attention(hidden)))
+        return result

@@ -39,7 +39,8 @@ class Variant(TorchHead):
         """Standardised views [B, D] to [B, C]."""
         projected = [torch.relu(project(view)) for project, view in zip(self.projections, prepared, strict=True)]
         hidden = torch.relu(self.hidden(self.dropout(torch.cat(self.weigh(projected, prepared), dim=1))))
-        return self.classifier(self.dropout(self_attention(hidden) if self.attends else hidden))
+        result: Tensor = self.classifier(self.dropout(self_attention(hidden) if self.attends else hidden))
+        return result
 
     def weigh(self, projected: list[Tensor], prepared: list[Tensor]) -> list[Tensor]:
         """f~_m to a_m * f~_m, each [B, width]."""

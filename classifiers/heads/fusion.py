@@ -82,7 +82,8 @@ class Gated(Fusion):
 
     def fuse(self, hidden: list[Tensor]) -> Tensor:
         """h_1 and h_2, each [B, width], to [B, C]."""
-        return self.classifier(torch.sigmoid(self.gate(hidden[0])) * self.gated(hidden[1]))
+        result: Tensor = self.classifier(torch.sigmoid(self.gate(hidden[0])) * self.gated(hidden[1]))
+        return result
 
 
 class FiLM(Fusion):
@@ -99,4 +100,5 @@ class FiLM(Fusion):
     def fuse(self, hidden: list[Tensor]) -> Tensor:
         """h_1 and h_2, each [B, width], to [B, C]."""
         gamma, beta = self.modulation(hidden[0]).chunk(2, dim=1)
-        return self.classifier(gamma * hidden[1] + beta)
+        result: Tensor = self.classifier(gamma * hidden[1] + beta)
+        return result

@@ -47,4 +47,5 @@ class GuidedCA(TorchHead):
         projected = [torch.relu(project(view)) for project, view in zip(self.projections, prepared, strict=True)]
         masks = [torch.sigmoid(mask(view)) for mask, view in zip(self.masks, prepared, strict=True)]
         crossed = torch.cat((masks[1] * projected[0], masks[0] * projected[1]), dim=1)
-        return self.classifier(self.dropout(crossed))
+        result: Tensor = self.classifier(self.dropout(crossed))
+        return result

@@ -43,7 +43,8 @@ class Attention(nn.Module):
             for q, k in zip(self.query(x).split(self.d, dim=2), self.key(y).split(self.d, dim=2), strict=True)
         ]
         weights = shares[0] if self.lambda_ is None else shares[0] - self.lambda_ * shares[1]
-        return weights @ self.value(y)
+        result: Tensor = weights @ self.value(y)
+        return result
 
 
 class Guided(TorchHead):
@@ -63,7 +64,8 @@ class Guided(TorchHead):
         """Self-attended views [B, D] to z [B, 2 width]."""
         projected = [torch.relu(project(view)) for project, view in zip(self.projections, attended, strict=True)]
         masks = [torch.sigmoid(mask(view)) for mask, view in zip(self.masks, attended, strict=True)]
-        return self.dropout(torch.cat((masks[1] * projected[0], masks[0] * projected[1]), dim=1))
+        result: Tensor = self.dropout(torch.cat((masks[1] * projected[0], masks[0] * projected[1]), dim=1))
+        return result
 
 
 class GuidedCASelf(Guided):
@@ -78,7 +80,8 @@ class GuidedCASelf(Guided):
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """Self-attended views [B, D] to [B, C]."""
-        return self.classifier(self_attention(self.fused(prepared)))
+        result: Tensor = self.classifier(self_attention(self.fused(prepared)))
+        return result
 
 
 class GuidedCADiff(Guided):
@@ -98,8 +101,9 @@ class GuidedCADiff(Guided):
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """Self-attended views [B, D] to [B, C]."""
-        z = self.fused(prepared).unflatten(1, (self.groups, -1))
-        return self.classifier(self.attention(z, z).flatten(1))
+        z = torch.unflatten(self.fused(prepared), 1, (self.groups, -1))
+        result: Tensor = self.classifier(self.attention(z, z).flatten(1))
+        return result
 
 
 class CrossAttention003(TorchHead):
@@ -129,7 +133,8 @@ class CrossAttention003(TorchHead):
             for project, view in zip(self.projections, prepared, strict=True)
         ]
         answers = [attend(own, other) for attend, own, other in zip(self.attentions, z, z[::-1], strict=True)]
-        return self.classifier(torch.cat(answers, dim=1).flatten(1))
+        result: Tensor = self.classifier(torch.cat(answers, dim=1).flatten(1))
+        return result
 
 
 class CrossDiffAttention(CrossAttention003):
@@ -156,7 +161,8 @@ class GuidedCABatch(Guided):
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """Standardised views [B, D] to [B, C]; rows are mixed."""
         attended = [torch.softmax(x @ x.T / x.shape[1] ** 0.5, dim=1) @ x for x in prepared]
-        return self.classifier(self.fused(attended))
+        result: Tensor = self.classifier(self.fused(attended))
+        return result
 
 
 class GuidedCAPrinted(TorchHead):
@@ -190,4 +196,5 @@ class GuidedCAPrinted(TorchHead):
         projected = [torch.relu(project(view)) for project, view in zip(self.projections, prepared, strict=True)]
         masks = [torch.sigmoid(self.mask(view) + self.projections[0].bias) for view in prepared]
         crossed = torch.cat((masks[1] * projected[0], masks[0] * projected[1]), dim=1)
-        return self.classifier(self.dropout(crossed))
+        result: Tensor = self.classifier(self.dropout(crossed))
+        return result

@@ -68,16 +68,18 @@ class _Block:
         """Probabilities [K', cs, n] of logits [K' * cs, n]."""
         z = logits.reshape(*self.shape, -1)
         if self.binary:
-            return 1 / (1 + np.exp(-z.clip(-80, 80)))
-        powers = np.exp(z - z.max(axis=0))
-        powers /= powers.sum(axis=0)
-        return powers
+            shares: np.ndarray = 1 / (1 + np.exp(-z.clip(-80, 80)))
+            return shares
+        shares = np.exp(z - z.max(axis=0))
+        shares /= shares.sum(axis=0)
+        return shares
 
     def residual(self, p: np.ndarray) -> np.ndarray:
         """The mean loss's derivative by the logits, [K' * cs, n]."""
         r = p - self.onehot
         r *= self.weight
-        return r.reshape(-1, r.shape[-1])
+        result: np.ndarray = r.reshape(-1, r.shape[-1])
+        return result
 
     def divided(self, q: np.ndarray, p: np.ndarray, gram: np.ndarray) -> np.ndarray:
         """q [K' * cs, D + 1], its columns in the Gram matrix's eigenbasis, divided by the curvature of its problem:
@@ -93,7 +95,8 @@ class _Block:
         if not self.binary:
             # raising all intercepts alike, the first eigenvector, changes nothing and has no curvature
             mixed[:, 0, -1] = 0
-        return (vectors @ mixed).transpose(1, 0, 2).reshape(rows * cs, -1)
+        result: np.ndarray = (vectors @ mixed).transpose(1, 0, 2).reshape(rows * cs, -1)
+        return result
 
     def _class_basis(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ascending eigenvalues [cs, K'] and eigenvectors [cs, K', K'] of mean_i(diag(p_i) - p_i p_i^T), float32."""

@@ -35,4 +35,5 @@ class MLP(TorchHead):
 
     def logits(self, prepared: list[Tensor]) -> Tensor:
         """The concatenation [B, sum of D] to [B, C]."""
-        return self.layers(prepared[0])
+        result: Tensor = self.layers(prepared[0])
+        return result

@@ -95,7 +95,8 @@ class SklearnHead(ArrayHead):
     def _ask(self, wide: np.ndarray) -> np.ndarray:
         try:
             if hasattr(self._model, "predict_proba"):
-                return self._model.predict_proba(wide)
+                result: np.ndarray = self._model.predict_proba(wide)
+                return result
             values = self._model.decision_function(wide)
         except ValueError as error:
             raise HeadError(f"'{self.estimator}' cannot answer this: {str(error).splitlines()[0]}") from error
@@ -105,7 +106,7 @@ class SklearnHead(ArrayHead):
 
 
 def _build(estimator: str, seed: int) -> Any:
-    """The unfitted classifier, seeded where it takes a seed; `HeadError` for what is no classifier."""
+    """The unfitted classifier, seeded where it takes a seed; `HeadError` for anything else."""
     from sklearn.base import is_classifier
 
     path, settings = ESTIMATORS.get(estimator, (estimator, {}))
@@ -131,4 +132,5 @@ def _build(estimator: str, seed: int) -> Any:
 
 def _logs(probabilities: np.ndarray) -> np.ndarray:
     """Logits of probabilities; 0, which trees and Bayes may say, costs as much as the smallest float32."""
-    return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    result: np.ndarray = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    return result

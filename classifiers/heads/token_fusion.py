@@ -36,7 +36,8 @@ class TransformerFusion(TokenHead):
         present = torch.cat([sequence.present for sequence in sequences], dim=1)
         lengths = torch.tensor([0, *(sequence.tokens.shape[1] for sequence in sequences[:-1])])
         firsts = last_asked(self.layers, tokens, present, lengths.cumsum(0).to(tokens.device))
-        return self.classifier(self.norm(firsts).flatten(1))
+        result: Tensor = self.classifier(self.norm(firsts).flatten(1))
+        return result
 
 
 class BottleneckFusion(TokenHead):
@@ -78,7 +79,8 @@ class BottleneckFusion(TokenHead):
                 mixed = layer(mixed, present[m], torch.cat((torch.zeros(1, dtype=torch.long), passed)).to(mixed.device))
             views[m], shared = mixed.split((mixed.shape[1] - shared.shape[1], shared.shape[1]), dim=1)
         firsts = torch.stack([view[:, 0] for view in views], dim=1)
-        return self.classifier(self.norm(firsts).flatten(1))
+        result: Tensor = self.classifier(self.norm(firsts).flatten(1))
+        return result
 
 
 class Bitransformer(TokenHead):
@@ -107,7 +109,8 @@ class Bitransformer(TokenHead):
         always = torch.ones(cls.shape[:2], dtype=torch.bool, device=cls.device)
         present = torch.cat([always, *(sequence.present for sequence in sequences)], dim=1)
         first = last_asked(self.layers, tokens, present, torch.zeros(1, dtype=torch.long, device=tokens.device))
-        return self.classifier(self.norm(first[:, 0]))
+        result: Tensor = self.classifier(self.norm(first[:, 0]))
+        return result
 
 
 def positions(length: int, width: int) -> Tensor:

@@ -25,7 +25,8 @@ def last_asked(layers: nn.ModuleList, tokens: Tensor, present: Tensor, asked: Te
         return tokens[:, asked]
     for layer in layers[:-1]:
         tokens = layer(tokens, present)
-    return layers[-1](tokens, present, asked)
+    result: Tensor = layers[-1](tokens, present, asked)
+    return result
 
 
 class TransformerLayer(nn.Module):
@@ -54,15 +55,16 @@ class TransformerLayer(nn.Module):
         own = normed if asked is None else normed[:, asked]
         tokens = tokens if asked is None else tokens[:, asked]
         tokens = tokens + self.dropout(self.out(self._attend(own, normed, present)))
-        return tokens + self.dropout(self.outer(gelu(self.inner(self.norms[1](tokens)))))
+        result: Tensor = tokens + self.dropout(self.outer(gelu(self.inner(self.norms[1](tokens)))))
+        return result
 
     def _attend(self, own: Tensor, all_: Tensor, present: Tensor) -> Tensor:
         """Queries from `own` [B, A, width], keys and values from `all_` [B, T, width]: [B, A, width]."""
         if own is all_:
             parts = self.qkv(all_).chunk(3, dim=2)
         else:
-            sizes = (self.out.in_features, 2 * self.out.in_features)
-            (wq, wkv), (bq, bkv) = self.qkv.weight.split(sizes), self.qkv.bias.split(sizes)
+            sizes = [self.out.in_features, 2 * self.out.in_features]
+            (wq, wkv), (bq, bkv) = torch.split(self.qkv.weight, sizes), torch.split(self.qkv.bias, sizes)
             parts = (linear(own, wq, bq), *linear(all_, wkv, bkv).chunk(2, dim=2))
         q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
         bias = torch.where(present, 0.0, _ABSENT).to(all_.dtype)[:, None, None, :]

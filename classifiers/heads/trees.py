@@ -89,4 +89,4 @@ def check(arrays: Mapping[str, np.ndarray], dim: int, n_outputs: int) -> None:
             and ((nodes[inner, 2] >= 0) & (nodes[inner, 2] < dim)).all()
         )
     if not good:
-        raise HeadError("The saved weights do not fit the head: 'nodes' are no trees over its features.")
+        raise HeadError("The saved weights do not fit the head: 'nodes' are not trees over its features.")

@@ -93,9 +93,9 @@ class AutogradTrainer:
 
     def _plain_epoch(self, order: Tensor) -> float:
         total = torch.zeros((), dtype=torch.float64)
-        for rows in order.split(self._batch):
+        for rows in torch.split(order, self._batch):
             loss = cross_entropy(self._head.logits([array[rows] for array in self._inputs]), self._targets[rows])
-            loss.backward()
+            torch.autograd.backward(loss)
             self._step()
             total += loss.detach() * len(rows)
         return float(total) / len(order)
@@ -109,7 +109,7 @@ class AutogradTrainer:
                 self._balancer.watch(views, targets)
                 extra = self._balancer.extra_loss(views, targets)
             loss = cross_entropy_of(mass, self._head.logits(self._join(views)))
-            (loss if extra is None else loss + extra).backward()
+            torch.autograd.backward(loss if extra is None else loss + extra)
             if self._balancer is not None:
                 self._balancer.modulate(views, targets)
             self._step()
@@ -171,11 +171,11 @@ class WrittenTrainer:
     def _plain_epoch(self, order: Tensor) -> float:
         wanted = self._one_hot[order]
         logits = torch.empty_like(wanted)
-        parts = zip(wanted.split(self._batch), logits.split(self._batch), strict=True)
+        parts = zip(torch.split(wanted, self._batch), torch.split(logits, self._batch), strict=True)
         # two sets in turn: an update that waits still reads the batch before
         block = min(self._block, len(order))
         fetched = [[view.new_empty(block, view.shape[1]) for view in self._inputs] for _ in range(2)]
-        for index, rows in enumerate(order.split(self._block)):
+        for index, rows in enumerate(torch.split(order, self._block)):
             for batch in self._batches(rows, fetched[index % 2]):
                 truth, kept = next(parts)
                 program = self._programs[len(truth)]
@@ -191,7 +191,7 @@ class WrittenTrainer:
         places = [place[: len(rows)] for place in fetched]
         for view, place in zip(self._inputs, places, strict=True):
             torch.index_select(view, 0, rows, out=place)
-        return zip(*(place.split(self._batch) for place in places), strict=True)
+        return zip(*(torch.split(place, self._batch) for place in places), strict=True)
 
     def _planned_epoch(self, plan: Plan) -> float:
         total, mass_seen = torch.zeros(2, dtype=torch.float64)

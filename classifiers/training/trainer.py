@@ -94,7 +94,8 @@ def train(
 
 def seeds_of(seed: int) -> list[int]:
     """Unrelated seeds out of one: for the initialisation, the order of rows, dropout, the balancer, sampling."""
-    return np.random.SeedSequence(seed).generate_state(5).tolist()
+    result: list[int] = np.random.SeedSequence(seed).generate_state(5).tolist()
+    return result
 
 
 def learning_rate(training: Training, epoch: int, cuts: int) -> float:

@@ -205,4 +205,5 @@ def _provenance(posts: Posts, card: Card, mark: Fingerprint, options: Options, c
         # a file name may hold bytes that are no UTF-8
         "command": command.encode("utf-8", "replace").decode(),
         "flags": ["--model", card.spec, *options.flags()],
+        "dataset_flags": posts.flags.encode("utf-8", "replace").decode(),
     }

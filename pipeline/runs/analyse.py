@@ -6,6 +6,7 @@ vectors.
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,16 +61,15 @@ def analyse_run(run: Run, cache: Path, alone: Sequence[Run] = (), neighbours: in
             f"{name} was asked with one view, {asked[0]} (--eval-setting {config.eval_setting}): there is no "
             "fusion to look into."
         )
-    views, origins, row_of = _views(config, cache, test["post_id"].unique())
     number = {name: index for index, name in enumerate(config.classes)}
+    parts = test.groupby(["seed", "fold"], sort=False)
+    heads = [_head(run, int(seed), fold) for (seed, fold), _ in parts]
+    views, row_of = _views(config, cache, test["post_id"].unique(), heads)
     fits = [
         _Fit(
-            int(seed),
-            _head(run, int(seed), fold, origins, cache),
-            own["post_id"].map(row_of).to_numpy(np.int64),
-            own["label"].map(number).to_numpy(np.int64),
+            int(seed), head, own["post_id"].map(row_of).to_numpy(np.int64), own["label"].map(number).to_numpy(np.int64)
         )
-        for (seed, fold), own in test.groupby(["seed", "fold"], sort=False)
+        for head, ((seed, _), own) in zip(heads, parts, strict=True)
     ]
     found = {"run": str(run.folder), "head": config.head, **_use(fits, views, neighbours)}
     if alone:
@@ -83,37 +83,58 @@ def analyse_run(run: Run, cache: Path, alone: Sequence[Run] = (), neighbours: in
     return found
 
 
-def _head(run: Run, seed: int, fold: str, origins: Mapping[str, Origin], cache: Path) -> FittedHead:
+def _head(run: Run, seed: int, fold: str) -> FittedHead:
     saved = run.heads.get(fit_name(seed, fold))
     if saved is None:
         raise UsageError(f"{run.folder.name} holds no trained heads to look into; give the run of a torch head.")
     head = saved()
     if head.training is None:
         raise UsageError(f"'{head.card.name}' is a library's head, whose use of a view cannot be looked into.")
-    check_origins(head, origins, f"--name {run.config.dataset}", cache)
     return head
 
 
 def _views(
-    config: RunConfig, cache: Path, ids: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, Origin], dict[str, int]]:
-    """The run's views of the posts `ids`, which encoder made each, and which row each post is."""
-    views, origins = {}, {}
-    for name, label in config.views.items():
-        stem, _, view = label.partition(":")
-        path = cache / config.dataset / f"{stem}.h5"
-        if not path.exists():
+    config: RunConfig, cache: Path, ids: np.ndarray, heads: Sequence[FittedHead]
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """The run's views of the posts `ids`, of the encoders that its `heads` know, and which row each post is."""
+    sources = {name: _source(config, cache, name) for name in config.views}
+    origins, dataset = {}, f"--name {config.dataset}"
+    for name, source in sources.items():
+        if not source.path.exists():
             raise DataError(
-                f"The features that the run was trained on are not at {path}; name their folder with --cache."
+                f"The features that the run was trained on are not at {source.path}; name their folder with --cache"
+                f"{_made_again(heads[0], name)}."
             )
-        with FeatureFile.open(path) as file:
+        with FeatureFile.open(source.path) as file:
+            origins[name] = Origin.of(source, file)
+            dataset = file.provenance.get("dataset_flags") or dataset
+    for head in heads:
+        check_origins(head, origins, dataset, cache)
+    views = {}
+    for name, source in sources.items():
+        with FeatureFile.open(source.path) as file:
             rows = np.asarray(file.rows_of(ids.tolist()), dtype=np.int64)
             if file.fingerprint != config.fingerprints[name] or (rows < 0).any():
-                raise DataError(f"{path} is not what the run was trained on, or lacks posts of it; fit the head again.")
-            views[name] = file.take(view, rows, verify=True)
-            modality, _, part = name.partition("/")
-            origins[name] = Origin.of(Source(modality, stem.partition("@")[0], view, path, part), file)
-    return views, origins, {post: row for row, post in enumerate(ids)}
+                raise DataError(
+                    f"{source.path} is not what the run was trained on, or lacks posts of it; fit the head again."
+                )
+            views[name] = file.take(source.view, rows, verify=True)
+    return views, {post: row for row, post in enumerate(ids)}
+
+
+def _source(config: RunConfig, cache: Path, name: str) -> Source:
+    """Where the vectors of the run's view `name` lie in `cache`."""
+    stem, _, view = config.views[name].partition(":")
+    modality, _, part = name.partition("/")
+    return Source(modality, stem.partition("@")[0], view, cache / config.dataset / f"{stem}.h5", part)
+
+
+def _made_again(head: FittedHead, name: str) -> str:
+    """How to make the vectors of the view `name` again, where the head knows."""
+    said = head.encoders.get(name)
+    if said is None:
+        return ""
+    return f", or make them again, of the same posts, with: crisis extract {shlex.join(Origin.from_json(said).flags)}"
 
 
 def _use(fits: Sequence[_Fit], views: Mapping[str, np.ndarray], neighbours: int) -> dict[str, Any]:

@@ -38,7 +38,9 @@ class Origin:
     def of(cls, source: Source, file: FeatureFile) -> Origin:
         """The origin of `source`, whose cache file is open as `file`."""
         flags = tuple(file.provenance.get("flags", ("--model", source.model)))
-        return cls(source.label, file.fingerprint, source.model, source.view, source.modality, flags)
+        # of what is in the file, whatever the file is called
+        label = f"{source.path.stem.partition('@')[0]}@{file.fingerprint[:8]}:{source.view}"
+        return cls(label, file.fingerprint, source.model, source.view, source.modality, flags)
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Origin:

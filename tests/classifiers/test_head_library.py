@@ -217,5 +217,5 @@ def test_trees_in_which_a_walk_would_not_end_are_refused(spoil: str) -> None:
         tensors["nodes"][0, 2] = 40
     else:
         tensors["roots"] = np.array([len(tensors["nodes"])])
-    with pytest.raises(HeadError, match="no trees over its features"):
+    with pytest.raises(HeadError, match="not trees over its features"):
         ours.head.load_tensors(tensors)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 from classifiers import FittedHead, HeadError, fit, load, save
 
 POSTS = draw(160, "sum")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def fitted(name: str, seed: int = 0) -> FittedHead:
@@ -61,6 +68,67 @@ def test_a_head_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(HeadError, match="already holds a head"):
         save(fitted("mlp", seed=1), tmp_path)
     assert (tmp_path / "head.safetensors").read_bytes() == before
+
+
+def test_what_is_there_already_stays(tmp_path: Path) -> None:
+    head = fitted("mlp")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for taken in (tmp_path, tmp_path / "file"):
+        with pytest.raises(HeadError, match="already holds a head, or something else"):
+            save(head, taken)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "notes.txt"]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    save(head, tmp_path / "link")
+    save(head, tmp_path / "made" / "on" / "the" / "way")
+    for folder in ("empty", "link", "made/on/the/way"):
+        np.testing.assert_array_equal(
+            load(tmp_path / folder).predict_proba(POSTS.views), head.predict_proba(POSTS.views)
+        )
+
+
+@pytest.mark.parametrize("calls", range(6))
+def test_a_save_that_fails_leaves_nothing(calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The medium is full at the first, second, ... call that waits for it; the last one comes when all is there."""
+    head, left, sync = fitted("mlp"), [calls], os.fsync
+
+    def full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    if calls < 5:
+        with pytest.raises(OSError, match="No space left"):
+            save(head, tmp_path / "head")
+    else:
+        save(head, tmp_path / "head")
+    left_behind = [path.name for path in tmp_path.iterdir()]
+    assert left_behind == ([] if calls < 4 else ["head"])
+    if left_behind:
+        load(tmp_path / "head")
+
+
+def test_a_killed_save_leaves_no_head(tmp_path: Path) -> None:
+    """Killed as soon as the first file is there, a writer has left nothing under the head's name."""
+    script = """
+        import os, signal
+        import numpy as np
+        from pathlib import Path
+        from classifiers import fit, save
+
+        head = fit("prototype", {"text": np.eye(8)}, np.arange(8) % 2, np.arange(6), np.arange(6, 8), 2, 0)
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        save(head, Path("head"))
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "head").exists()
+    save(fitted("mlp"), tmp_path / "head")
+    load(tmp_path / "head")
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ def test_a_script_without_a_main_guard_may_use_workers(tmp_path: Path) -> None:
             from classifiers import HeadSpec, Job, fit_many
             print("started")
             rng = np.random.default_rng(0)
-            jobs = [Job("mlp", np.arange(40), np.arange(40, 60), 2, seed, {"max_epochs": 1}) for seed in (0, 1)]
+            spec = HeadSpec("mlp", {"max_epochs": 1})
+            jobs = [Job(spec, np.arange(40), np.arange(40, 60), 2, seed) for seed in (0, 1)]
             views = {"a": rng.normal(size=(60, 4))}
             print(len(fit_many(jobs, views, np.arange(60) % 2, workers=2)))
             """
