@@ -11,7 +11,7 @@ from features.device import place, to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
 from features.encoders.tokens import TOKENS
 from features.encoders.transforms import Pixels, of_processor
-from features.weights import describe, loading, quiet_transformers
+from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 
 def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> VisionEncoder:
@@ -21,8 +21,8 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     version = quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        processor = AutoImageProcessor.from_pretrained(pretrained, revision=revision)
-        model = AutoModel.from_pretrained(pretrained, revision=revision, dtype=torch_dtype(precision))
+        processor = part_of(AutoImageProcessor, pretrained, revision)
+        model = model_of(AutoModel, pretrained, revision, dtype=torch_dtype(precision))
         return processor, model
 
     processor, model = loading("dinov2", pretrained, read)
