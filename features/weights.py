@@ -152,7 +152,7 @@ def loading(model: str, pretrained: str, load: Callable[[], T]) -> T:
         raise
     except Exception as error:
         cause = _one_line(error)
-        if _wants_code(error):
+        if _wants_code(error) or (is_local(pretrained) and _names_code(pretrained)):
             raise FeatureError(
                 f"The weights in the {where} '{pretrained}' need code of their own, which is never run here; "
                 "use weights of an architecture that the library itself has (--pretrained)."
@@ -175,6 +175,18 @@ def _wants_code(error: BaseException | None) -> bool:
         if isinstance(error, _ForeignCode) or "trust_remote_code" in str(error) or "custom code" in str(error):
             return True
         error = error.__cause__ or error.__context__
+    return False
+
+
+def _names_code(folder: str) -> bool:
+    """Whether a configuration in the folder names code that lies beside it."""
+    for path in Path(folder).glob("*.json"):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and found.get("auto_map"):
+            return True
     return False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,14 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     and weights). `tokens` adds the token views.
     """
     model, transform, tokenizer = open_weights(pretrained, revision, device, precision)
-    return ClipEncoder(place(model, device), transform, tokenizer, identify(pretrained, revision), device, tokens)
+    weights = identify(pretrained, revision)
+    encoder = ClipEncoder(place(model, device), transform, tokenizer, weights, device, tokens)
+    name, _ = _split(pretrained, revision)
+    with warnings.catch_warnings(action="ignore"):
+        activation = {} if is_local(name) else _activation(name.split("/")[0], name)
+    # older caches of such weights ran with the other activation
+    encoder.identity = {**encoder.identity, **activation}
+    return encoder
 
 
 CARD = Card(
@@ -74,6 +82,7 @@ def open_weights(pretrained: str, revision: str | None, device: str, precision: 
     def read() -> tuple[Any, Any, Any]:
         name, arguments = _source(pretrained, revision)
         _check_config(name)
+        arguments |= _activation(name, pretrained)
         # the checkpoint holds both towers, and open_clip itself refuses tensors that do not fit
         model, _, transform = open_clip.create_model_and_transforms(
             name, device=device, precision=precision, pretrained_text=False, **arguments
@@ -81,6 +90,31 @@ def open_weights(pretrained: str, revision: str | None, device: str, precision: 
         return model, transform, open_clip.get_tokenizer(name)
 
     return loading("clip", pretrained, read)
+
+
+def _activation(name: str, pretrained: str) -> dict[str, Any]:
+    """`quick_gelu` of the weights of a tag, where the architecture declares the other activation.
+
+    open_clip warns of that and runs with the activation of the architecture; with a revision it does not even warn.
+    """
+    import open_clip
+
+    if pretrained.count("/") != 1 or ":" in name:
+        return {}
+    known = open_clip.get_pretrained_cfg(*pretrained.split("/"))
+    declared = open_clip.get_model_config(name)
+    if not known or not declared:
+        return {}
+    trained, declares = bool(known.get("quick_gelu", False)), bool(declared.get("quick_gelu", False))
+    if trained == declares:
+        return {}
+    warnings.warn(
+        f"QuickGELU mismatch: the architecture '{name}' is declared with quick_gelu={declares}, and the weights "
+        f"'{pretrained}' were trained with quick_gelu={trained}, which is what they run with.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return {"quick_gelu": trained}
 
 
 def _check_config(name: str) -> None:
