@@ -34,6 +34,9 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
         for module, answer in calls:
             if module is model:
                 check_tensors(answer.missing_keys, set(answer.unexpected_keys) - _of_classifier(model, answer))
+        channels = getattr(model, "pretrained_cfg", {}).get("input_size", (3,))[0]
+        if (seen := getattr(model, "in_chans", channels)) != 3:
+            raise FeatureError(f"'{pretrained}' reads photos of {seen} channels; name one that reads three (colour).")
         return model
 
     model = loading("timm", pretrained, read)
@@ -66,10 +69,10 @@ def _of_classifier(model: Any, answer: Any) -> set[str]:
 
 
 class TimmEncoder(Encoder):
-    """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C]: the mean over the
-    positions of the last feature map (the patch tokens of a Transformer). The two agree where the classifier reads
-    that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On request
-    `image/tokens` [T, C], the feature map itself, row by row.
+    """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C], of models with one last
+    feature map: the mean over its positions (the patch tokens of a Transformer). The two agree where the classifier
+    reads that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On
+    request `image/tokens` [T, C], the feature map itself, row by row.
     """
 
     modalities = ("image",)
@@ -104,8 +107,14 @@ class TimmEncoder(Encoder):
         with torch.inference_mode():
             features = self._model.forward_features(self.pixels(batch))
             penultimate = self._model.forward_head(features)
+        views = {"image/penultimate": to_numpy(penultimate)}
+        # some models hand several feature maps to their classifier, or none that has positions
+        if isinstance(features, (list, tuple, dict)) or features.ndim not in (3, 4):
+            if self._tokens:
+                raise FeatureError("This model has no single feature map, so it has no token view (--set tokens=).")
+            return views
         positions = self._positions(features).float()
-        views = {"image/penultimate": to_numpy(penultimate), "image/pooled": to_numpy(positions.mean(dim=1))}
+        views["image/pooled"] = to_numpy(positions.mean(dim=1))
         if self._tokens:
             views["image/tokens"] = to_numpy(positions)
         return views
