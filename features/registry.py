@@ -25,6 +25,7 @@ from features.card import PRECISIONS, Card, Plugin
 from features.encoders import blip2, blip2_lavis, classic, clip, lxmert, text_auto, vilt, vision_auto, vision_timm
 from features.encoders.encoder import Encoder
 from features.errors import FeatureError, UnknownChoice, UnknownOption
+from features.probe import probe, unusable
 from features.weights import go_offline_without_hub, is_local
 
 _OURS = (
@@ -110,18 +111,29 @@ def load(
     go_offline_without_hub(pretrained or card.pretrained)
     # a pinned revision belongs to the pinned weights only
     pinned = card.revision if pretrained in (None, card.pretrained) else None
+    # what has no weights, or is somebody else's code, is taken at its word
+    ours = card.plugin is None and card.extra is not None
     try:
-        return _loader(card)(
+        encoder = _loader(card)(
             pretrained=pretrained or card.pretrained,
             revision=revision or pinned,
             device=device,
             precision=precision,
             **chosen,
         )
+        if ours and not card.caption:
+            probe(encoder, card.name, precision, {**card.default_views, **encoder.default_views})
+        return encoder
     except ModuleNotFoundError as error:
         package = f"The model '{card.spec}' needs the package '{error.name}'"
         install = f"; install the extra: pip install 'crisis[{card.extra}]'" if card.extra else ""
         raise FeatureError(f"{package}{install}.") from error
+    except (FeatureError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        if not ours:
+            raise
+        raise unusable(card.spec, error) from error
 
 
 def _loader(card: Card) -> Callable[..., Encoder]:

@@ -23,7 +23,7 @@ from features.device import torch_dtype
 from features.encoders import blip2
 from features.errors import FeatureError
 from features.text import Text
-from features.weights import describe, loading, quiet_transformers
+from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 KNOWN = ("blip", "blip-2", "git")
 
@@ -45,7 +45,7 @@ def load(
     version = quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        config = transformers.AutoConfig.from_pretrained(pretrained, revision=revision)
+        config = part_of(transformers.AutoConfig, pretrained, revision)
         if config.model_type not in KNOWN:
             raise FeatureError(f"'{pretrained}' is a '{config.model_type}', but '{name}' reads {', '.join(KNOWN)}.")
         kinds: dict[str, Any] = {
@@ -53,9 +53,9 @@ def load(
             "blip-2": transformers.Blip2ForConditionalGeneration,
             "git": transformers.GitForCausalLM,
         }
-        processor = transformers.AutoProcessor.from_pretrained(pretrained, revision=revision)
+        processor = part_of(transformers.AutoProcessor, pretrained, revision)
         kind = kinds[config.model_type]
-        return processor, kind.from_pretrained(pretrained, revision=revision, dtype=torch_dtype(precision))
+        return processor, model_of(kind, pretrained, revision, dtype=torch_dtype(precision))
 
     processor, model = loading(name, pretrained, read)
     model = model.eval().to(device)

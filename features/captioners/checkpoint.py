@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from features.weights import nothing_foreign, refuse_script
+
 # what rebuilds a tensor from its bytes; torch resolves its storage types by itself
 _ALLOWED = {
     ("collections", "OrderedDict"),
@@ -47,10 +49,12 @@ def load_tensors(path: Path) -> Any:
         return load_file(path)
     import torch
 
+    refuse_script(path)
     # torch unpickles by whatever module it is given; the older of its two formats asks for `load` as well
     module = ModuleType("pickle")
     vars(module).update(Unpickler=_Unpickler, load=lambda file, **options: _Unpickler(file, **options).load())
-    return torch.load(path, map_location="cpu", weights_only=False, pickle_module=module)
+    with nothing_foreign():
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=module)
 
 
 def load_plain(data: bytes) -> Any:

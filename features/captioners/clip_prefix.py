@@ -24,7 +24,7 @@ from features.card import Card
 from features.device import torch_dtype
 from features.errors import FeatureError
 from features.text import Text
-from features.weights import describe, is_local, loading, quiet_transformers
+from features.weights import check_tensors, describe, is_local, load_tensor_file, loading, part_of, quiet_transformers
 
 TOKENIZER = "openai-community/gpt2"
 TOKENIZER_REVISION = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
@@ -170,14 +170,7 @@ def _weights(folder: Path) -> dict[str, Any]:
         raise FeatureError(
             f"'{folder}' must hold exactly one checkpoint (.pt, .bin or .safetensors), not {len(files)}."
         )
-    if files[0].suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(files[0])
-    import torch
-
-    # weights_only: tensors and nothing that could run
-    return torch.load(files[0], map_location="cpu", weights_only=True)
+    return load_tensor_file(files[0])
 
 
 def _tokenizer(folder: str) -> Any:
@@ -185,8 +178,8 @@ def _tokenizer(folder: str) -> Any:
 
     own = (Path(folder) / "tokenizer.json").exists() or (Path(folder) / "vocab.json").exists()
     if own:
-        return AutoTokenizer.from_pretrained(folder)
-    return AutoTokenizer.from_pretrained(TOKENIZER, revision=TOKENIZER_REVISION)
+        return part_of(AutoTokenizer, folder)
+    return part_of(AutoTokenizer, TOKENIZER, TOKENIZER_REVISION)
 
 
 def _gpt2(weights: Mapping[str, Any]) -> Any:
@@ -211,5 +204,12 @@ def _gpt2(weights: Mapping[str, Any]) -> Any:
         n_positions=state["transformer.wpe.weight"].shape[0],
     )
     model = GPT2LMHeadModel(config)
-    model.load_state_dict(state, strict=False)
+    try:
+        found = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise FeatureError(
+            f"The checkpoint's language model is no GPT-2 ({str(error).splitlines()[-1].strip()})."
+        ) from error
+    # the word embeddings are the output layer's as well
+    check_tensors(set(found.missing_keys) - {"lm_head.weight"}, found.unexpected_keys)
     return model

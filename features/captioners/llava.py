@@ -23,7 +23,7 @@ from features.card import Card
 from features.device import torch_dtype
 from features.errors import FeatureError
 from features.text import Text, joined
-from features.weights import describe, loading, quiet_transformers
+from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 PROMPTS = Path(__file__).parent / "prompts"
 PROMPT = Parameter(
@@ -72,10 +72,8 @@ def load(
     template = read_prompt(prompt)
 
     def read() -> tuple[Any, Any]:
-        processor = transformers.AutoProcessor.from_pretrained(pretrained, revision=revision)
-        model = transformers.LlavaForConditionalGeneration.from_pretrained(
-            pretrained, revision=revision or "main", dtype=torch_dtype(precision)
-        )
+        processor = part_of(transformers.AutoProcessor, pretrained, revision)
+        model = model_of(transformers.LlavaForConditionalGeneration, pretrained, revision, dtype=torch_dtype(precision))
         return processor, model
 
     processor, model = loading("llava", pretrained, read)

@@ -13,7 +13,7 @@ from features.encoders.encoder import Encoder
 from features.encoders.tokens import masked_mean, padded_batch
 from features.errors import FeatureError
 from features.text import Text
-from features.weights import describe, loading, quiet_transformers
+from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 WEIGHTS, REVISION = "Salesforce/blip2-opt-2.7b-coco", "b73fb748045e06eb59d3cd69f1a35a182c19256b"
 MAX_TOKENS = 128
@@ -26,13 +26,13 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     version = quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        config = transformers.AutoConfig.from_pretrained(pretrained, revision=revision)
+        config = part_of(transformers.AutoConfig, pretrained, revision)
         if config.model_type != "blip-2":
             raise FeatureError(f"'{pretrained}' is a '{config.model_type}', not a BLIP2; name one with --pretrained.")
         retrieval = "Blip2ForImageTextRetrieval" in (config.architectures or [])
         kind = transformers.Blip2ForImageTextRetrieval if retrieval else transformers.Blip2ForConditionalGeneration
-        processor = transformers.AutoProcessor.from_pretrained(pretrained, revision=revision)
-        return processor, kind.from_pretrained(pretrained, revision=revision or "main", dtype=torch_dtype(precision))
+        processor = part_of(transformers.AutoProcessor, pretrained, revision)
+        return processor, model_of(kind, pretrained, revision, dtype=torch_dtype(precision))
 
     processor, model = loading("blip2", pretrained, read)
     weights = describe(pretrained, revision)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,9 @@ from features.errors import FeatureError
 from features.text import Text, joined
 from features.weights import check_path, describe, is_local, loading
 
+_WEIGHTS = (".safetensors", ".bin", ".pth")
+"""The files of a folder that open_clip takes for weights, by their endings."""
+
 
 def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> ClipEncoder:
     """`pretrained`: "ARCHITECTURE/TAG" (as `open_clip.list_pretrained()` has them) or "hf-hub:ORG/NAME", either with
@@ -25,7 +31,14 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str, 
     and weights). `tokens` adds the token views.
     """
     model, transform, tokenizer = open_weights(pretrained, revision, device, precision)
-    return ClipEncoder(place(model, device), transform, tokenizer, identify(pretrained, revision), device, tokens)
+    weights = identify(pretrained, revision)
+    encoder = ClipEncoder(place(model, device), transform, tokenizer, weights, device, tokens)
+    name, _ = _split(pretrained, revision)
+    with warnings.catch_warnings(action="ignore"):
+        activation = {} if is_local(name) else _activation(name.split("/")[0], name)
+    # older caches of such weights ran with the other activation
+    encoder.identity = {**encoder.identity, **activation}
+    return encoder
 
 
 CARD = Card(
@@ -68,12 +81,79 @@ def open_weights(pretrained: str, revision: str | None, device: str, precision: 
 
     def read() -> tuple[Any, Any, Any]:
         name, arguments = _source(pretrained, revision)
+        _check_config(name)
+        arguments |= _activation(name, pretrained)
+        # the checkpoint holds both towers, and open_clip itself refuses tensors that do not fit
         model, _, transform = open_clip.create_model_and_transforms(
-            name, device=device, precision=precision, **arguments
+            name, device=device, precision=precision, pretrained_text=False, **arguments
         )
         return model, transform, open_clip.get_tokenizer(name)
 
     return loading("clip", pretrained, read)
+
+
+def _activation(name: str, pretrained: str) -> dict[str, Any]:
+    """`quick_gelu` of the weights of a tag, where the architecture declares the other activation.
+
+    open_clip warns of that and runs with the activation of the architecture; with a revision it does not even warn.
+    """
+    import open_clip
+
+    if pretrained.count("/") != 1 or ":" in name:
+        return {}
+    known = open_clip.get_pretrained_cfg(*pretrained.split("/"))
+    declared = open_clip.get_model_config(name)
+    if not known or not declared:
+        return {}
+    trained, declares = bool(known.get("quick_gelu", False)), bool(declared.get("quick_gelu", False))
+    if trained == declares:
+        return {}
+    warnings.warn(
+        f"QuickGELU mismatch: the architecture '{name}' is declared with quick_gelu={declares}, and the weights "
+        f"'{pretrained}' were trained with quick_gelu={trained}, which is what they run with.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return {"quick_gelu": trained}
+
+
+def _check_config(name: str) -> None:
+    """Refuse what a folder or repository says of its CLIP where it has no weights, or asks for code to be run."""
+    kind, _, place = name.partition(":")
+    if kind == "local-dir":
+        folder = Path(place)
+        if not any(file.suffix in _WEIGHTS for file in folder.iterdir()):
+            raise FeatureError(f"The folder '{folder}' holds no weights ({', '.join(_WEIGHTS)}).")
+        said = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+    elif kind == "hf-hub":
+        from open_clip.factory import download_pretrained_from_hf
+
+        # open_clip goes on with random weights where these cannot be had
+        download_pretrained_from_hf(place)
+        said = _get_config(place)
+    else:
+        return
+    if _asks_for_code(said):
+        raise FeatureError(
+            f"'{place}' wants code that comes with it to be run (trust_remote_code in open_clip_config.json), "
+            "which is never done here; use other weights (--pretrained)."
+        )
+
+
+def _get_config(repository: str) -> Any:
+    from open_clip.factory import _get_hf_config
+
+    return _get_hf_config(repository)
+
+
+def _asks_for_code(said: Any) -> bool:
+    """Whether `trust_remote_code` or `auto_map` is set anywhere in a configuration."""
+    if isinstance(said, dict):
+        return any(
+            (str(key) in ("trust_remote_code", "auto_map", "code_revision") and bool(value)) or _asks_for_code(value)
+            for key, value in said.items()
+        )
+    return isinstance(said, list) and any(map(_asks_for_code, said))
 
 
 def _split(pretrained: str, revision: str | None) -> tuple[str, str | None]:

@@ -22,6 +22,7 @@ class Encoder:
     "image/cls". `captions` maps the name of each caption it writes to that modality. `identity` holds everything that
     decides a vector (the weights' digest or id and revision, transform, pooling, lengths) as plain JSON values: it
     goes into the fingerprint. `parallel`: its encode methods may run in several threads at once.
+    `default_views`: per modality the view a head reads, where these weights have another one than the card says.
 
     What is said of a photo, a text or a pair never depends on what else is in its batch.
 
@@ -35,6 +36,7 @@ class Encoder:
     captions: Mapping[str, str] = MappingProxyType({})
     identity: Mapping[str, Any]
     parallel: bool = False
+    default_views: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def load(

@@ -14,7 +14,7 @@ from features.encoders.tokens import masked_mean, padded_batch
 from features.errors import FeatureError
 from features.regions.region import REGIONS, Regions, load_regions, pack, unpack
 from features.text import Text
-from features.weights import describe, loading, quiet_transformers
+from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 
 def load(
@@ -27,8 +27,8 @@ def load(
     source = load_regions("lxmert", regions, device)
 
     def read() -> tuple[Any, Any]:
-        tokenizer = AutoTokenizer.from_pretrained(pretrained, revision=revision)
-        model = LxmertModel.from_pretrained(pretrained, revision=revision or "main", dtype=torch_dtype(precision))
+        tokenizer = part_of(AutoTokenizer, pretrained, revision)
+        model = model_of(LxmertModel, pretrained, revision, dtype=torch_dtype(precision))
         return tokenizer, model
 
     tokenizer, model = loading("lxmert", pretrained, read)

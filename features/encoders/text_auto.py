@@ -13,7 +13,7 @@ from features.device import place, to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
 from features.encoders.tokens import TEXT_TOKENS, TOKENS, masked_mean, token_shapes, token_views
 from features.text import Text
-from features.weights import describe, loading, quiet_transformers
+from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 MAX_TOKENS = 512
 LAYERS = Parameter(
@@ -31,8 +31,8 @@ def load(
     quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        tokenizer = AutoTokenizer.from_pretrained(pretrained, revision=revision)
-        model = AutoModel.from_pretrained(pretrained, revision=revision, dtype=torch_dtype(precision))
+        tokenizer = part_of(AutoTokenizer, pretrained, revision)
+        model = model_of(AutoModel, pretrained, revision, dtype=torch_dtype(precision))
         return tokenizer, model
 
     tokenizer, model = loading("bert", pretrained, read)

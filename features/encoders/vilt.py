@@ -12,7 +12,7 @@ from features.device import to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
 from features.encoders.tokens import padded_batch
 from features.text import Text
-from features.weights import describe, loading, quiet_transformers
+from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 
 def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> ViltEncoder:
@@ -22,8 +22,8 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
     version = quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        processor = ViltProcessor.from_pretrained(pretrained, revision=revision or "main")
-        model = ViltModel.from_pretrained(pretrained, revision=revision or "main", dtype=torch_dtype(precision))
+        processor = part_of(ViltProcessor, pretrained, revision)
+        model = model_of(ViltModel, pretrained, revision, dtype=torch_dtype(precision))
         return processor, model
 
     processor, model = loading("vilt", pretrained, read)

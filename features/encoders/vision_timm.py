@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,34 @@ from features.device import place, to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
 from features.encoders.tokens import TOKENS
 from features.encoders.transforms import of_torchvision
-from features.weights import describe, is_local, loading
+from features.errors import FeatureError
+from features.weights import UNUSED, check_tensors, describe, is_local, loading, matching, state_dicts
 
 
 def load(*, pretrained: str, revision: str | None, device: str, precision: str, tokens: bool = False) -> TimmEncoder:
     """`tokens` adds the feature map as a token view."""
     import timm
+    import torch
 
     name = f"local-dir:{pretrained}" if is_local(pretrained) else pretrained
     if revision:
         name = f"{pretrained if pretrained.startswith('hf-hub:') else f'hf-hub:timm/{pretrained}'}@{revision}"
-    model = loading("timm", pretrained, lambda: timm.create_model(name, pretrained=True, num_classes=0))
+
+    def read() -> Any:
+        with state_dicts() as calls:
+            model = timm.create_model(name, pretrained=True, num_classes=0)
+        if not isinstance(model, torch.nn.Module) or not hasattr(model, "forward_features"):
+            raise FeatureError(f"'{pretrained}' gives no features of an image as a classifier reads them.")
+        # without its classifier timm reads a checkpoint leniently
+        for module, answer in calls:
+            if module is model:
+                check_tensors(answer.missing_keys, set(answer.unexpected_keys) - _of_classifier(model, answer))
+        channels = getattr(model, "pretrained_cfg", {}).get("input_size", (3,))[0]
+        if (seen := getattr(model, "in_chans", channels)) != 3:
+            raise FeatureError(f"'{pretrained}' reads photos of {seen} channels; name one that reads three (colour).")
+        return model
+
+    model = loading("timm", pretrained, read)
     repository = pretrained.removeprefix("hf-hub:") if pretrained.startswith("hf-hub:") else f"timm/{pretrained}"
     identity = describe(pretrained, revision, repository)
     return TimmEncoder(place(model.to(torch_dtype(precision)), device), identity, tokens)
@@ -43,11 +61,18 @@ CARD = Card(
 )
 
 
+def _of_classifier(model: Any, answer: Any) -> set[str]:
+    """Those of the tensors left over that belong to the classifier, which is not wanted."""
+    declared = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    heads = (declared,) if isinstance(declared, str) else tuple(declared)
+    return matching(answer.unexpected_keys, [*(rf"^{re.escape(head)}\." for head in heads), *UNUSED, r"^head\b"])
+
+
 class TimmEncoder(Encoder):
-    """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C]: the mean over the
-    positions of the last feature map (the patch tokens of a Transformer). The two agree where the classifier reads
-    that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On request
-    `image/tokens` [T, C], the feature map itself, row by row.
+    """`image/penultimate` [D]: what the model's own classifier would read; `image/pooled` [C], of models with one last
+    feature map: the mean over its positions (the patch tokens of a Transformer). The two agree where the classifier
+    reads that mean (DenseNet, ResNet) and differ elsewhere (VGG: 4096 and 512; ViT: class token and patches). On
+    request `image/tokens` [T, C], the feature map itself, row by row.
     """
 
     modalities = ("image",)
@@ -82,8 +107,14 @@ class TimmEncoder(Encoder):
         with torch.inference_mode():
             features = self._model.forward_features(self.pixels(batch))
             penultimate = self._model.forward_head(features)
+        views = {"image/penultimate": to_numpy(penultimate)}
+        # some models hand several feature maps to their classifier, or none that has positions
+        if isinstance(features, (list, tuple, dict)) or features.ndim not in (3, 4):
+            if self._tokens:
+                raise FeatureError("This model has no single feature map, so it has no token view (--set tokens=).")
+            return views
         positions = self._positions(features).float()
-        views = {"image/penultimate": to_numpy(penultimate), "image/pooled": to_numpy(positions.mean(dim=1))}
+        views["image/pooled"] = to_numpy(positions.mean(dim=1))
         if self._tokens:
             views["image/tokens"] = to_numpy(positions)
         return views

@@ -8,7 +8,7 @@ from typing import Any
 
 from features.device import torch_dtype
 from features.errors import FeatureError
-from features.weights import folder_digest, is_local, loading, quiet_transformers
+from features.weights import folder_digest, is_local, loading, model_of, part_of, quiet_transformers
 
 
 class LocalWriter:
@@ -89,9 +89,13 @@ def load_writer(
     quiet_transformers()
 
     def read() -> tuple[Any, Any]:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch_dtype(precision)
+        tokenizer = part_of(transformers.AutoTokenizer, folder, local_files_only=True)
+        model = model_of(
+            transformers.AutoModelForCausalLM,
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch_dtype(precision),
         )
         return model, tokenizer
 

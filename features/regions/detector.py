@@ -13,7 +13,7 @@ import numpy as np
 from features.device import to_numpy
 from features.errors import FeatureError
 from features.regions.region import Found
-from features.weights import file_digest
+from features.weights import file_digest, load_tensor_file
 
 COUNT = 36
 """Regions kept per photo, as the published region features of LXMERT have them."""
@@ -50,13 +50,7 @@ def load(name: str, device: str) -> Detector:
 
 
 def _state(file: Path) -> Mapping[str, Any]:
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(file)
-    import torch
-
-    return torch.load(file, map_location="cpu", weights_only=True)
+    return load_tensor_file(file)
 
 
 class Detector:

@@ -81,7 +81,7 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
     )
     path = cache_path(cache, posts.name, card, mark)
     views = {name: ViewSpec(tuple(shape), STORED[options.precision]) for name, shape in encoder.views.items()}
-    provenance = _provenance(posts, card, mark, options, command)
+    provenance = _provenance(posts, card, encoder, mark, options, command)
     result = Extracted(path, len(posts))
     with (
         Interrupts() as interrupts,
@@ -183,7 +183,9 @@ def overall(file: FeatureFile, rows: np.ndarray, modalities: Collection[str]) ->
     return status
 
 
-def _provenance(posts: Posts, card: Card, mark: Fingerprint, options: Options, command: str) -> dict[str, Any]:
+def _provenance(
+    posts: Posts, card: Card, encoder: Encoder, mark: Fingerprint, options: Options, command: str
+) -> dict[str, Any]:
     packages = ("crisis", "numpy", "h5py", "torch", "transformers", "open_clip_torch", "timm", "scikit-learn", "pillow")
     versions = {"python": platform.python_version()}
     for package in packages:
@@ -196,7 +198,7 @@ def _provenance(posts: Posts, card: Card, mark: Fingerprint, options: Options, c
             "name": card.name,
             "summary": card.summary,
             "licence": card.licence,
-            "default_views": dict(card.default_views),
+            "default_views": {**card.default_views, **encoder.default_views},
         },
         "fingerprint": mark.digest,
         "content": mark.content,

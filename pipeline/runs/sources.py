@@ -166,7 +166,18 @@ def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:
         raise UsageError(f"There are several '{model}' caches of '{posts.name}': {known}; name one of them.")
     if not view and reads not in declared.default_views:
         raise UsageError(f"The model '{model}' writes captions; encode them with --text caption:{model} first.")
-    return Source(modality, model, view or declared.default_views[reads], files[0])
+    return Source(modality, model, view or default_view(files[0], reads, declared.default_views[reads]), files[0])
+
+
+def default_view(path: Path, reads: str, declared: str) -> str:
+    """The view of a cache file that a head reads of a modality unless told otherwise: the one that the file names, as
+    weights of another architecture than the card's may have another one; else the `declared` one.
+    """
+    with FeatureFile.open(path) as file:
+        said = file.provenance.get("card")
+        views = said.get("default_views") if isinstance(said, dict) else None
+        named = views.get(reads) if isinstance(views, dict) else None
+        return named if isinstance(named, str) and named in file.views else declared
 
 
 def _of_kind(files: list[Path], modality: str, command: str) -> tuple[list[Path], str]:

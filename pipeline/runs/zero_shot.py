@@ -21,7 +21,7 @@ from pipeline.runs.evaluation import Evaluation, Prediction
 from pipeline.runs.material import load_material
 from pipeline.runs.model_spec import ModelSpec, card_of
 from pipeline.runs.run import PARTS, Run
-from pipeline.runs.sources import Source, find_sources
+from pipeline.runs.sources import Source, default_view, find_sources
 from pipeline.runs.views import load_views
 
 # what only training decides
@@ -94,7 +94,7 @@ def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
         content = _content(path)
         if all(content.get(key) == wanted.get(key) for key in ("identity", "precision", "plugin")):
             declared = card_of(ModelSpec(model), written, cache)
-            return Source("text", model, declared.default_views["text"], path)
+            return Source("text", model, default_view(path, "text", declared.default_views["text"]), path)
     raise UsageError(
         f"There are no prompts of '{written.name}' in {cache} that the model of {posts_source.path.name} encoded; run, "
         f"with the --pretrained and --precision of that file: crisis extract --model {model} {written.flags} "
