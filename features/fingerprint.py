@@ -25,10 +25,15 @@ class Fingerprint:
         return self.digest[:8]
 
 
+DECODING = 2
+"""How `features.images` makes a photo of a file; one more whenever a sound photo is decoded otherwise. 2: turned as
+EXIF says, transparency on white, floating-point and 16-bit greys over their whole range. 1 stands in no fingerprint."""
+
+
 def fingerprint(card: Card, encoder: Encoder, *, precision: str, cleaner: str, text: str = "tweet") -> Fingerprint:
-    """Model, weights, transform, precision, text cleaner and what the text is made of ("tweet", "tweet+caption:..."
-    with the captions' own fingerprint); neither batch size nor device nor path. A plug-in's source is hashed as well:
-    edited, it says something else.
+    """Model, weights, decoding, transform, precision, text cleaner and what the text is made of ("tweet",
+    "tweet+caption:..." with the captions' own fingerprint); neither batch size nor device nor path. A plug-in's source
+    is hashed as well: edited, it says something else.
     """
     reads_text = bool({"text", "joint"} & set(encoder.modalities))
     content: dict[str, Any] = {
@@ -41,6 +46,8 @@ def fingerprint(card: Card, encoder: Encoder, *, precision: str, cleaner: str, t
         "views": {name: list(shape) for name, shape in sorted(encoder.views.items())},
         "captions": dict(encoder.captions),
     }
+    if {"image", "joint"} & set(encoder.modalities):
+        content["decoding"] = DECODING
     if card.plugin is not None:
         content["plugin"] = card.plugin.digest()
     return Fingerprint(digest_of(content), content)

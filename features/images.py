@@ -31,10 +31,6 @@ MAX_ASPECT = 50
 """Photos longer than this many times their width are refused: transforms that scale the shorter edge up would
 make gigabytes of a sliver."""
 
-DECODING = 2
-"""Goes into the fingerprint of every encoder that reads photos; one more whenever a sound photo is decoded otherwise.
-2: turned as EXIF says, transparency on white, floating-point and 16-bit greys over their whole range."""
-
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
 """The orientations that exchange width and height."""

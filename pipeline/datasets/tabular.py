@@ -13,6 +13,7 @@ from pipeline.datasets.columns import ROLES, Columns
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.frames import DELIMITERS, Table, read_table
 from pipeline.datasets.labels import settled
+from pipeline.datasets.photos import by_content
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.synthetic import is_marked, mark_synthetic
 from pipeline.errors import DataError, UsageError
@@ -69,7 +70,7 @@ def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
         name=name or _slug(path),
         root=_image_root(path, columns.image_root),
         ids=ids,
-        groups=_groups(role.get("group"), text=texts, image=images, row=rows if len(set(rows)) < len(rows) else empty),
+        groups=role.get("group", empty),
         texts=texts,
         images=images,
         events=role.get("event", empty),
@@ -79,6 +80,7 @@ def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
         knowledge=role.get("knowledge", ()),
         notes=tuple(filter(None, notes)),
     )
+    posts = _grouped(posts, rows if len(set(rows)) < len(rows) else empty)
     return mark_synthetic(posts, [is_marked(cell) for cell in cells["synthetic"]]) if "synthetic" in have else posts
 
 
@@ -176,12 +178,23 @@ def _distinct(given: Sequence[str]) -> tuple[list[str], str]:
     return ids, f"{repeated} ids repeat and were numbered (ID#2, ID#3, ...)" if repeated else ""
 
 
-def _groups(given: Sequence[str] | None, **shared: Sequence[str]) -> list[str]:
-    """The group column; where there is none, or it is empty, the posts that share a photo, a text or a row."""
-    if given is not None and all(given):
-        return list(given)
-    found = _shared_groups(**shared)
-    return found if given is None else [group or other for group, other in zip(given, found, strict=True)]
+def _grouped(posts: Posts, rows: Sequence[str]) -> Posts:
+    """The posts in groups: those of the group column; where it is empty, posts that share a photo (byte for byte,
+    whatever its path), a text or a row of the table.
+    """
+    photos = by_content(posts)
+    twice = len(set(posts.images)) - len(set(photos))
+    if not all(posts.groups):
+        shared = _shared_groups(text=posts.texts, image=photos, row=rows)
+        groups = [group or other for group, other in zip(posts.groups, shared, strict=True)]
+        note = f"{twice} photos are the same as another under another path; their posts are one group"
+        return replace(posts, groups=groups, notes=(*posts.notes, note) if twice else posts.notes)
+    of_photo: dict[str, set[str]] = {}
+    for photo, group in zip(photos, posts.groups, strict=True):
+        of_photo.setdefault(photo, set()).add(group)
+    apart = sum(len(groups) > 1 for photo, groups in of_photo.items() if photo)
+    note = f"{apart} photos are in several groups of the group column, so a split can have them on both sides"
+    return replace(posts, notes=(*posts.notes, note)) if apart else posts
 
 
 def _shared_groups(**shared: Sequence[str]) -> list[str]:

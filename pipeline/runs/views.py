@@ -13,11 +13,13 @@ import numpy as np
 from cache import CacheError, FeatureFile, Status
 from classifiers.shared import FileRows, Place
 from crisis_registry import did_you_mean
+from features.fingerprint import DECODING
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.inputs.freshness import CHANGED, input_states
 from pipeline.inputs.inputs import inputs_of
 from pipeline.inputs.texts import text_source
+from pipeline.log import warn
 from pipeline.runs.origins import Origin
 from pipeline.runs.sources import Source
 
@@ -62,6 +64,7 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
             rows = np.asarray(file.rows_of([posts.ids[post] for post in wanted]), dtype=np.int64)
             if (source.path, source.inputs) not in fresh:
                 _check_fresh(posts, file, source, rows, wanted)
+                _tell_older_decoding(file, source)
                 fresh.add((source.path, source.inputs))
             status = file.status_of(source.inputs)[rows]
             good = np.isin(status, USABLE)
@@ -98,6 +101,16 @@ def _check_view(file: FeatureFile, source: Source) -> None:
     if source.path.stem.split("@")[1] != file.fingerprint[:8]:
         raise CacheError(
             f"{source.path} holds the fingerprint {file.fingerprint[:8]}: it was renamed; extract it anew."
+        )
+
+
+def _tell_older_decoding(file: FeatureFile, source: Source) -> None:
+    """Photos that were decoded otherwise than today are still good vectors of most photos, so they are not refused."""
+    content = file.provenance.get("content", {})
+    if source.inputs != "text" and "identity" in content and content.get("decoding", 1) != DECODING:
+        warn(
+            f"{source.path.name} was made when photos were not turned as their EXIF says, and what is transparent was "
+            "black; extract it anew if some photos are like that"
         )
 
 

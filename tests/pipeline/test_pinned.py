@@ -134,9 +134,11 @@ def test_a_sweep_knows_an_old_run_again(old: Old) -> None:
 
 
 def test_an_old_head_is_fitted_again_as_it_was(old: Old, built: Built) -> None:
+    """But for the names of its views: photos are decoded otherwise since, so the same encoder has another fingerprint."""
     for name in OLD:
-        assert without_time(built.called[name]) == without_time(old.runs[name].name)
-        assert run_facts(built.run(name))["config"] == read_json(old.runs[name] / "config.json")
+        fresh, before = run_facts(built.run(name))["config"], read_json(old.runs[name] / "config.json")
+        changed = {key for key in before if fresh[key] != before[key]}
+        assert changed == {"views", "fingerprints"}
 
 
 def test_what_is_kept_is_small_and_names_no_place() -> None:
