@@ -134,7 +134,7 @@ def test_a_sweep_knows_an_old_run_again(old: Old) -> None:
 
 
 def test_an_old_head_is_fitted_again_as_it_was(old: Old, built: Built) -> None:
-    """But for the names of its views: photos are decoded otherwise since, so the same encoder has another fingerprint."""
+    """But for its views: photos are decoded otherwise since, so the same encoder has another fingerprint."""
     for name in OLD:
         fresh, before = run_facts(built.run(name))["config"], read_json(old.runs[name] / "config.json")
         changed = {key for key in before if fresh[key] != before[key]}
