@@ -17,7 +17,8 @@ from features.captioners.captioner import SCORED_VIEWS, Candidate, Captioner, De
 from features.captioners.checkpoint import load_plain, load_tensors
 from features.card import Card
 from features.errors import FeatureError
-from features.regions.region import REGIONS, load_regions, pack, unpack
+from features.regions.load import REGIONS, load_regions
+from features.regions.region import pack, unpack
 from features.text import Text
 from features.weights import describe, is_local, loading
 
@@ -92,7 +93,7 @@ def load_regional(
     regions: str | None,
     scorer: str | None,
 ) -> Captioner:
-    """Transformer captions over regions. `regions`: as `features.regions.region.load_regions` reads it."""
+    """Transformer captions over regions. `regions`: as `features.regions.load.load_regions` reads it."""
     published = _published("region_captions", pretrained, device, precision)
     source = load_regions("region_captions", regions, device)
     boxed = bool(published.settings.get("use_box"))

@@ -12,7 +12,8 @@ from features.device import to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
 from features.encoders.tokens import masked_mean, padded_batch
 from features.errors import FeatureError
-from features.regions.region import REGIONS, Regions, load_regions, pack, unpack
+from features.regions.load import REGIONS, load_regions
+from features.regions.region import Regions, pack, unpack
 from features.text import Text
 from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
@@ -20,7 +21,7 @@ from features.weights import describe, loading, model_of, part_of, quiet_transfo
 def load(
     *, pretrained: str, revision: str | None, device: str, precision: str, regions: str | None = None
 ) -> LxmertEncoder:
-    """`regions`: as `features.regions.region.load_regions` reads it; as wide as those the model was trained on."""
+    """`regions`: as `features.regions.load.load_regions` reads it; as wide as those the model was trained on."""
     from transformers import AutoTokenizer, LxmertModel
 
     quiet_transformers()

@@ -7,27 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-
-from crisis_registry import Parameter, anything
-from features.errors import FeatureError
-
-REGIONS = Parameter(
-    "regions",
-    None,
-    anything("a folder, a file or torchvision:DETECTOR"),
-    "where regions come from: a folder or file of them, or torchvision:DETECTOR",
-)
-"""The option of every model that reads regions."""
 
 NAMES = "names"
 """Where a photo's `info` keeps the names under which a file of regions may know it, the most exact first."""
 
 NO_REGIONS = "no region features"
-DETECTOR = "torchvision:"
 
 
 @dataclass(frozen=True)
@@ -48,22 +35,6 @@ class Regions(Protocol):
 
     def find(self, image: Any) -> Found:
         """The regions of a decoded photo, one at least. Raises `BadImage` where there is none; safe in threads."""
-
-
-def load_regions(model: str, where: str | None, device: str) -> Regions:
-    """`where`: "torchvision:ARCHITECTURE[/WEIGHTS]" (a tag or a file), or what `SuppliedRegions` reads."""
-    if where is None:
-        raise FeatureError(
-            f"The model '{model}' needs region features: name their folder or file, or a detector such as "
-            f"{DETECTOR}fasterrcnn_resnet50_fpn, with --set regions=..."
-        )
-    if where.startswith(DETECTOR):
-        from features.regions.detector import load
-
-        return load(where.removeprefix(DETECTOR), device)
-    from features.regions.supplied import SuppliedRegions
-
-    return SuppliedRegions(Path(where))
 
 
 def pack(found: Found, count: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli import options as o
+from pipeline.cli.settable import training_parameters
 from pipeline.cli.words import argument
 
 if TYPE_CHECKING:
@@ -122,35 +123,6 @@ def _tell_problems(registry: Registry[Any]) -> None:
 
     for problem in registry.problems:
         warn(problem)
-
-
-def training_parameters() -> list[Parameter]:
-    """What can be set of the trainer of torch heads, beside the preset."""
-    from classifiers.params import TRAINING
-
-    return [parameter for parameter in TRAINING if parameter.name != "preset"]
-
-
-def settable(heads: Iterable[str], balances: Iterable[str]) -> list[str]:
-    """The names that `--set` takes for these heads and balancers; what does not exist has none."""
-    from classifiers import BALANCERS, HEADS
-
-    found: list[Parameter] = []
-    for head in heads:
-        if head in HEADS:
-            found += HEADS[head].hyperparameters
-            found += training_parameters() if HEADS[head].family == "torch" else []
-    for balance in balances:
-        if balance in BALANCERS:
-            found += BALANCERS[balance].hyperparameters
-    return list(dict.fromkeys(parameter.name for parameter in found))
-
-
-def settable_of_model(model: str) -> list[str]:
-    """The names of a model's options; none where there is no such model."""
-    from features import CARDS
-
-    return [option.name for option in CARDS[model].options] if model in CARDS else []
 
 
 def _print_model(card: Card) -> None:

@@ -58,7 +58,7 @@ def _completing(words: str, extra: tuple[str, ...] = ()) -> Callable[[str], list
 
 def complete_parameter(context: typer.Context, incomplete: str) -> list[str]:
     """ "lr=" and the like: what `--set` can set for the heads and balancers, or else the model, that the line names."""
-    from pipeline.cli.listing import settable, settable_of_model
+    from pipeline.cli.settable import settable, settable_of_model
 
     def named_by(option: str) -> list[str]:
         return str(context.params.get(option) or "").split(",")

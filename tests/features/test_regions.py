@@ -13,7 +13,8 @@ from PIL import Image
 
 from features import CARDS, FeatureError, load
 from features.images import BadImage
-from features.regions.region import NAMES, Found, load_regions, pack, unpack
+from features.regions.load import load_regions
+from features.regions.region import NAMES, Found, pack, unpack
 from tests.features.tiny import SMALL, TEXTS, photos, seeded, spread, wordpiece_tokenizer
 
 WIDTH, SIZE = 8, (80, 40)

@@ -9,7 +9,7 @@ import pytest
 
 from classifiers import BALANCERS, HEADS
 from features import CARDS
-from pipeline.cli.listing import settable, settable_of_model, training_parameters
+from pipeline.cli.settable import settable, settable_of_model, training_parameters
 
 Run = Callable[..., tuple[int, str, str]]
 

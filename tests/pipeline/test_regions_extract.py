@@ -12,7 +12,8 @@ import pytest
 from cache import FeatureFile, Status
 from features.card import Card
 from features.encoders.encoder import Encoder
-from features.regions.region import load_regions, pack, unpack
+from features.regions.load import load_regions
+from features.regions.region import pack, unpack
 from features.text import Text
 from pipeline.extraction.extract import Extracted, Options, extract
 from tests.pipeline.support import make_posts
