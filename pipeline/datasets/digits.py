@@ -1,4 +1,4 @@
-"""Colored-and-gray digits (D9; Farah 2025, section 5.5.1): two images of each digit, one with a colour that lies.
+"""Colored-and-gray digits (Farah 2025, section 5.5.1): two images of each digit, one with a colour that lies.
 
 The digits are the 1,797 of 8 x 8 pixels that scikit-learn ships (UCI's Optical Recognition of Handwritten Digits).
 """

@@ -160,7 +160,7 @@ class Maker:
 
     def _post(self, pattern: str, interrupts: Interrupts) -> dict[str, Any]:
         """One accepted post, its image written. Text and image are drawn from generators of their own, so that
-        nothing but the pattern and the event joins them (000, section 4.1).
+        nothing but the pattern and the event joins them (Teng 2025, section 4.1).
         """
         recipe, number = self._recipe, len(self._journal.posts) + 1
         place = sum(entry["pattern"] == pattern for entry in self._journal.posts)

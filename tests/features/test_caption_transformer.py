@@ -1,4 +1,4 @@
-"""E6: CLIP-reward and region captions: the published network and search, written out a second time in numpy."""
+"""CLIP-reward and region captions: the published network and search, written out a second time in numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E1, E4: pooled, penultimate and token views of image encoders equal what the library computes by its own means."""
+"""Pooled, penultimate and token views of image encoders equal what the library computes by its own means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E2, E5: encoders of photo and text together equal their library's own forward, whatever the company."""
+"""Encoders of photo and text together equal their library's own forward, whatever the company."""
 
 from __future__ import annotations
 

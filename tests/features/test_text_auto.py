@@ -1,4 +1,4 @@
-"""E3: every text encoder family equals its library's own forward, alone or in company, with one segment or two."""
+"""Every text encoder family equals its library's own forward, alone or in company, with one segment or two."""
 
 from __future__ import annotations
 

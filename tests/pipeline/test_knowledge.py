@@ -1,4 +1,4 @@
-"""E8: knowledge texts in a file beside the dataset reach their own posts, and no others."""
+"""Knowledge texts in a file beside the dataset reach their own posts, and no others."""
 
 from __future__ import annotations
 
