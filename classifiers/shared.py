@@ -8,8 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -99,21 +98,36 @@ def laid_out(views: Mapping[str, np.ndarray]) -> Iterator[dict[str, Place | File
     A view that is a whole memory map or `FileRows` already stays where it is; the others are written once into a
     temporary file (not into /dev/shm, which containers keep small and which kills a process that overfills it).
     """
-    with tempfile.TemporaryDirectory(prefix="crisis-views-") as folder:
-        path, end = Path(folder) / "views", 0
+    with _scratch() as (file, path):
         places: dict[str, Place | FileRows] = {}
-        with path.open("wb") as file:
-            for name, array in views.items():
-                if isinstance(array, FileRows):  # stands for an array wherever views are read by rows
-                    places[name] = array
-                elif (place := _mapped(array)) is not None:
-                    places[name] = place
-                else:
-                    places[name] = Place(str(path), end, array.dtype.str, array.shape)
-                    file.seek(end)
-                    np.ascontiguousarray(array).tofile(file)
-                    end = -(-file.tell() // _PAGE) * _PAGE
+        end = 0
+        for name, array in views.items():
+            if isinstance(array, FileRows):  # stands for an array wherever views are read by rows
+                places[name] = array
+            elif (place := _mapped(array)) is not None:
+                places[name] = place
+            else:
+                places[name] = Place(path, end, array.dtype.str, array.shape)
+                file.seek(end)
+                np.ascontiguousarray(array).tofile(file)
+                end = -(-file.tell() // _PAGE) * _PAGE
+        file.flush()
         yield places
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[tuple[BinaryIO, str]]:
+    """A temporary file, and the path under which other processes of the same user open it meanwhile.
+
+    Where there is /proc the file has no name of its own, so that nothing of it is left however this process ends.
+    """
+    with tempfile.TemporaryFile(prefix="crisis-views-") as file:
+        path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+        if os.path.exists(path):
+            yield cast(BinaryIO, file), path
+            return
+    with tempfile.NamedTemporaryFile(prefix="crisis-views-") as named:
+        yield cast(BinaryIO, named.file), named.name
 
 
 def _mapped(array: np.ndarray) -> Place | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -12,7 +13,8 @@ from pipeline.errors import UsageError
 from pipeline.protocols.choose import Protocol
 
 SIDES = ("image", "text")
-_WEIGHT = re.compile(r"(?P<name>.+?):\s*(?P<weight>[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(?:,|$)")
+_WEIGHT = re.compile(r"\s*:\s*(?P<weight>[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(?:,\s*|$)")
+_FORM = "--class-weight takes none, balanced or CLASS:WEIGHT,CLASS:WEIGHT"
 
 
 def class_weights(text: str, task: Task) -> str | dict[int, float]:
@@ -20,26 +22,45 @@ def class_weights(text: str, task: Task) -> str | dict[int, float]:
     if text in ("none", "balanced"):
         return text
     weights: dict[int, float] = {}
-    start = 0
-    while start < len(text):
-        # a class may have commas and colons in its name, so a weight ends where a comma or nothing follows
-        found = _WEIGHT.match(text, start)
-        if found is None:
-            raise UsageError(f"--class-weight takes none, balanced or CLASS:WEIGHT,CLASS:WEIGHT, not '{text}'.")
-        label = _label(found["name"].strip(), task)
+    rest = text.strip()
+    while rest:
+        label, said, rest = _first_weight(rest, task)
         if label in weights:
             raise UsageError(f"--class-weight names the class '{task.classes[label]}' twice.")
-        weights[label], start = float(found["weight"]), found.end()
+        weights[label] = _number(said)
+    if not weights:
+        raise UsageError(f"{_FORM}, not '{text}'.")
     return weights
 
 
-def _label(name: str, task: Task) -> int:
-    if name in task.classes:
-        return task.classes.index(name)
-    if name.isdigit() and int(name) < len(task.classes):
-        return int(name)
+def _first_weight(text: str, task: Task) -> tuple[int, str, str]:
+    """The class that `text` begins with, its weight as it stands there, and what comes after it.
+
+    A class may have commas and colons in its name, and begin as another does: the longest name that fits is meant. What
+    is no name may be a class's number.
+    """
+    for name in sorted(task.classes, key=len, reverse=True):
+        found = _WEIGHT.match(text, len(name)) if text.startswith(name) else None
+        if found is not None:
+            return task.classes.index(name), found["weight"], text[found.end() :]
+    found = _WEIGHT.search(text)
+    if found is None:
+        raise UsageError(f"{_FORM}, not '{text}'.")
+    name = text[: found.start()].strip()
+    if name.isdecimal() and int(name) < len(task.classes):
+        return int(name), found["weight"], text[found.end() :]
     classes = ", ".join(f"{index} {known}" for index, known in enumerate(task.classes))
     raise UsageError(f"The task '{task.name}' has no class '{name}' to weigh; it has {classes}.")
+
+
+def _number(said: str) -> float:
+    try:
+        weight = float(said)
+    except ValueError:
+        weight = math.nan
+    if not (weight > 0 and math.isfinite(weight)):
+        raise UsageError(f"--class-weight takes weights above 0, not '{said}'.")
+    return weight
 
 
 def discordant_rows(posts: Posts, protocol: Protocol, places: np.ndarray) -> dict[str, np.ndarray]:

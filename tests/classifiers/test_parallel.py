@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -121,6 +123,36 @@ def test_a_script_without_a_main_guard_may_use_workers(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["started", "2"], done.stderr
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_process_leaves_no_copy_of_the_views(end: signal.Signals, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import numpy as np
+            from classifiers import HeadSpec, Job, fit_each
+
+            views = {"a": np.random.default_rng(0).random((300, 40), dtype=np.float32)}
+            labels, rows = np.arange(300) % 3, np.arange(300)
+            jobs = [Job(HeadSpec("mlp", {"max_epochs": 2}), rows[:200], rows[200:], 3, seed) for seed in range(1000)]
+            for index, outcome in fit_each(jobs, views, labels, workers=2):
+                print(index, flush=True)
+            """
+        )
+    )
+    # a short path: the sockets of multiprocessing lie below it
+    with tempfile.TemporaryDirectory(prefix="s") as scratch:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": scratch}
+        with subprocess.Popen([sys.executable, str(script)], env=environment, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.send_signal(end)
+            # workers hold the other end of the pipe, so this ends when they are gone as well
+            process.stdout.read()
+        assert process.returncode == -end
+        assert [found for found in Path(scratch).rglob("*") if found.is_file()] == []
 
 
 def test_views_are_laid_out_once_and_maps_stay_where_they_are(tmp_path: Path) -> None:

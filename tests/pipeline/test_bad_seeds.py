@@ -96,7 +96,7 @@ def test_a_sweep_counts_what_is_named_twice_once(run: Run, tmp_path: Path) -> No
 
 class _Task:
     name = "need"
-    classes = ("1", "need: water", "roads, bridges", "aid/food")
+    classes = ("1", "need: water", "roads, bridges", "aid/food", "need", "need:5, now")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,7 @@ class _Task:
         ("2:3", {2: 3.0}),
         ("roads, bridges:9", {2: 9.0}),
         ("need: water:2,roads, bridges:1e1, aid/food : 0.5", {1: 2.0, 2: 10.0, 3: 0.5}),
+        ("need:5, now:2,need:3,1:4", {5: 2.0, 4: 3.0, 0: 4.0}),
     ],
 )
 def test_class_weights_are_told_by_name_whatever_is_in_it(text: str, weights: dict[int, float]) -> None:
@@ -113,7 +114,17 @@ def test_class_weights_are_told_by_name_whatever_is_in_it(text: str, weights: di
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("1:9,1:2", "names the class '1' twice"), ("1", "takes none"), ("a:b", "takes")]
+    ("text", "said"),
+    [
+        ("1:9,1:2", "names the class '1' twice"),
+        ("1", "takes none"),
+        ("a:b", "takes"),
+        ("", "takes"),
+        ("7:2", "no class '7'"),
+        ("1:1.2.3", "above 0, not '1.2.3'"),
+        ("1:0", "above 0, not '0'"),
+        ("1:1e999", "above 0"),
+    ],
 )
 def test_class_weights_that_are_not_clear_are_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
