@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from benchmarks.balance import Results
+    from benchmarks.balance_results import Results
 
 # told apart by the colour-blind, and by their markers in print
 LOOKS = {"baseline": ("#D55E00", "o"), "R-SSE": ("#0072B2", "s"), "D-SSE": ("#009E73", "D")}
