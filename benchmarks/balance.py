@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.balance_results import Results
+from benchmarks.balance_results import METHODS, Results
 from classifiers import Balance, HeadSpec, Job, fit_each
 from classifiers.analysis import modulation_scores
 from classifiers.inspection import unimodal_accuracy, utilisation
@@ -27,7 +27,6 @@ from pipeline.cli.options import parameters
 from pipeline.datasets.digits import CLASSES, Digits, make_digits
 
 SIGMAS = (0.01, 0.02, 0.05, 0.1, 0.5)
-METHODS = {"baseline": "none", "R-SSE": "r_sse", "D-SSE": "d_sse"}
 # its fits without a balancer also tell the modulation scores
 WATCHED = 0.02
 # the source names no dev set and no choice of epochs: a dev set with train's colours would choose the heads that trust

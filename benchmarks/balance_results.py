@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+from classifiers.metrics import summarise
+
+METHODS = {"baseline": "none", "R-SSE": "r_sse", "D-SSE": "d_sse"}
 
 
 class Results:
