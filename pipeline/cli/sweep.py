@@ -60,6 +60,7 @@ def sweep(
     """
     from classifiers import HeadError, HeadSpec
     from pipeline.errors import CrisisError
+    from pipeline.interrupt import LostInterrupts
     from pipeline.log import say, set_quiet, warn
     from pipeline.runs import fit as stage
     from pipeline.runs.leaderboard import leaderboard, write_leaderboard
@@ -89,18 +90,22 @@ def sweep(
     try:
         material = load_material(posts, protocols, sources, views.visibility())
         keep = overwrite == "only-missing"
-        for found in stage.fit_matrix(material, protocols, specs, seeds.numbers(), output, workers=workers, keep=keep):
-            if isinstance(found, HeadError):
-                failed += 1
-                warn(str(found))
-            else:
-                done.append(found)
-                config = found.config
-                for sentence in found.warnings():
-                    if (told := f"{config.task}: {sentence}") not in said:
-                        said.add(told)
-                        warn(told)
-                say(f"{config.task}: {config.head}, balance {config.balance_label}, done ({len(done)})")
+        with LostInterrupts() as interrupts:
+            for found in stage.fit_matrix(
+                material, protocols, specs, seeds.numbers(), output, workers=workers, keep=keep
+            ):
+                if isinstance(found, HeadError):
+                    failed += 1
+                    warn(str(found))
+                else:
+                    done.append(found)
+                    config = found.config
+                    for sentence in found.warnings():
+                        if (told := f"{config.task}: {sentence}") not in said:
+                            said.add(told)
+                            warn(told)
+                    say(f"{config.task}: {config.head}, balance {config.balance_label}, done ({len(done)})")
+                interrupts.raise_lost()
     except KeyboardInterrupt:
         warn(f"{len(done)} runs are whole and written; the same command goes on with the others")
         raise
