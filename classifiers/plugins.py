@@ -8,9 +8,38 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from crisis_registry import Parameter, anything
+
+
+class _HasLoader(Protocol):
+    """A dataclass that says what makes the thing it declares."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def loader(self) -> str | Callable[..., Any]: ...
+
+
+Card = TypeVar("Card", bound=_HasLoader)
+
+
+def adopted(name: str, found: Any, kind: type[Card], what: str, derived: Callable[[type], Card]) -> Card:
+    """The card, of class `kind`, of what a package or a file brings under `name`: `found` itself, or the one that it
+    carries, or the one that `derived` reads off a class of `what` ("a head"). Raises `TypeError` for anything else.
+    """
+    if isinstance(found, type):
+        carried = getattr(found, "card", None)
+        if isinstance(carried, kind):
+            return replace(carried, name=name, loader=carried.loader or found)
+        return derived(found)
+    if not isinstance(found, kind):
+        raise TypeError(f"it is neither a {kind.__name__} nor a class of {what}")
+    if not found.loader:
+        raise TypeError("its card has no loader; name the class that carries it, or give the card one")
+    return replace(found, name=name)
 
 
 def summary_of(found: Callable[..., Any]) -> str:

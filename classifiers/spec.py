@@ -12,6 +12,11 @@ from classifiers.heads.registry import check_view_count, head_card
 from classifiers.params import Training, split_params
 
 
+def called(head: str, balance: str) -> str:
+    """A head and the short name of its balance in a sentence: "the head 'mlp' with balance over"."""
+    return f"the head '{head}'" + (f" with balance {balance}" if balance != "none" else "")
+
+
 @dataclass(frozen=True)
 class HeadSpec:
     """A head's name, `params` of the head and its trainer ("preset" among them), and how train is balanced."""
@@ -28,8 +33,7 @@ class HeadSpec:
     @property
     def called(self) -> str:
         """For sentences: "the head 'concat' with balance d_sse"."""
-        balance = self.balance.label
-        return f"the head '{self.head}'" + (f" with balance {balance}" if balance != "none" else "")
+        return called(self.head, self.balance.label)
 
     def split(self) -> tuple[dict[str, Any], Training | None]:
         """The checked parameters of the head, and of its trainer (None for a library head); see `split_params`."""
@@ -37,6 +41,6 @@ class HeadSpec:
 
     def check(self, views: Sequence[str]) -> None:
         """`HeadError` unless the head takes that many views (by name), knows the parameters and can be balanced so."""
-        check_view_count(self.card, list(views))
         self.split()
+        check_view_count(self.card, list(views))
         check_balance(self.balance, self.card, len(views))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from classifiers.errors import UnknownBalancer
-from classifiers.plugins import hyperparameters_of, summary_of
-from crisis_registry import Parameter, Registry, above, at_least, below, between
+from classifiers.plugins import adopted, hyperparameters_of, summary_of
+from crisis_registry import Parameter, Registry, above, at_least, below, between, load_object
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,8 @@ class BalancerCard:
 
     def build(self, setup: Any, params: Mapping[str, Any]) -> Any:
         """A balancer for the fit that `setup` describes."""
-        if callable(self.loader):
-            return self.loader(setup, **params)
-        module, kind = self.loader.split(":")
-        return getattr(importlib.import_module(module), kind)(setup, **params)
+        make = self.loader if callable(self.loader) else load_object(self.loader)
+        return make(setup, **params)
 
 
 _DECLARED = (
@@ -129,16 +127,11 @@ _DECLARED = (
 
 
 def _adopt(name: str, found: Any) -> BalancerCard:
-    """As for heads: a `BalancerCard`, or a class of a balancer with or without one as its attribute `card`."""
-    if isinstance(found, BalancerCard):
-        if not found.loader:
-            raise TypeError("its card has no loader; name the class that carries it, or give the card one")
-        return replace(found, name=name)
-    if not isinstance(found, type):
-        raise TypeError("it is neither a BalancerCard nor a class of a balancer")
-    carried = getattr(found, "card", None)
-    if isinstance(carried, BalancerCard):
-        return replace(carried, name=name, loader=carried.loader or found)
+    return adopted(name, found, BalancerCard, "a balancer", partial(_derived, name))
+
+
+def _derived(name: str, found: type) -> BalancerCard:
+    """The card of a class that carries none."""
     source = f"{found.__module__}.{found.__qualname__}"
     return BalancerCard(name, summary_of(found), source, found, hyperparameters_of(found))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crisis_registry import Parameter, at_least, below
+from crisis_registry import Parameter, at_least, below, load_object
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,8 @@ class HeadCard:
 
     def build(self, dims: Mapping[str, int], n_outputs: int, params: Mapping[str, Any]) -> Any:
         """An untrained head over views of `dims` (name -> D) with `n_outputs` classes."""
-        if callable(self.loader):
-            return self.loader(dims, n_outputs, **params)
-        module, function = self.loader.split(":")
-        return getattr(importlib.import_module(module), function)(dims, n_outputs, **params)
+        make = self.loader if callable(self.loader) else load_object(self.loader)
+        return make(dims, n_outputs, **params)
 
 
 def width(default: int, meaning: str = "features of each view's projection") -> Parameter:

@@ -8,13 +8,14 @@ beside the data is named as `my_file:MyHead`. Either is a class, best a `TorchHe
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from classifiers.errors import HeadError, UnknownHead
 from classifiers.heads.card import HeadCard, dropout, width
 from classifiers.heads.fusion_cards import FUSION_CARDS
 from classifiers.heads.library_cards import LIBRARY_CARDS
-from classifiers.plugins import hyperparameters_of, summary_of
+from classifiers.plugins import adopted, hyperparameters_of, summary_of
 from crisis_registry import Parameter, Registry, above, at_least, each
 
 _DECLARED = (
@@ -92,18 +93,11 @@ _DECLARED = (
 
 
 def _adopt(name: str, found: Any) -> HeadCard:
-    """The card of what a package or a file brings under `name`: a `HeadCard`, or a class of a head, with or without one
-    as its attribute `card`. Raises `TypeError` for anything else.
-    """
-    if isinstance(found, HeadCard):
-        if not found.loader:
-            raise TypeError("its card has no loader; name the class that carries it, or give the card one")
-        return replace(found, name=name)
-    if not isinstance(found, type):
-        raise TypeError("it is neither a HeadCard nor a class of a head")
-    carried = getattr(found, "card", None)
-    if isinstance(carried, HeadCard):
-        return replace(carried, name=name, loader=carried.loader or found)
+    return adopted(name, found, HeadCard, "a head", partial(_derived, name))
+
+
+def _derived(name: str, found: type) -> HeadCard:
+    """The card of a class that carries none."""
     return HeadCard(
         name,
         summary_of(found),

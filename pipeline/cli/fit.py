@@ -32,16 +32,14 @@ def fit_head(
     quiet: o.Quiet = False,
 ) -> None:
     """Train a head on cached features over several seeds; print and keep how good it is."""
-    import classifiers
     from classifiers import HeadSpec
-    from classifiers.params import split_params
     from pipeline.log import say, set_quiet, warn
     from pipeline.runs import fit as stage
     from pipeline.runs.material import load_material
 
     set_quiet(quiet)
     given = o.parameters(preset, settings)
-    split_params(classifiers.head_card(head), balancing.rest(given))
+    HeadSpec(head, balancing.rest(given)).split()
     posts = source.open(cache, synthetic)
     chosen = protocol.choose(posts, task)
     balance, params = balancing.choose(given, chosen.task)

@@ -190,8 +190,7 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
     """The heads that belong in a sweep, take as many views as there are and one of the balances, know the preset and
     the settings.
     """
-    from classifiers import HEADS, HeadError
-    from classifiers.params import split_params
+    from classifiers import HEADS, HeadError, HeadSpec
     from pipeline.log import say
     from pipeline.runs.fit import can_balance
 
@@ -201,7 +200,7 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
         if not card.swept or len(sources) < least or (greatest is not None and len(sources) > greatest):
             continue
         try:
-            split_params(card, params)
+            HeadSpec(card.name, params).split()
         except HeadError as error:
             say(str(error))
             continue
@@ -213,13 +212,10 @@ def _applicable(sources: list[Source], params: dict[str, Any], balances: list[Ba
 
 def _check(heads: list[str], sources: list[Source], params: dict[str, Any]) -> None:
     """Refuse before anything is trained what no run could use."""
-    from classifiers import head_card
-    from classifiers.heads.registry import check_view_count
-    from classifiers.params import split_params
+    from classifiers import HeadSpec
     from pipeline.errors import UsageError
 
     if not heads:
         raise UsageError("No head takes these views with this preset, these settings and balances; the notes say why.")
     for head in heads:
-        split_params(head_card(head), params)
-        check_view_count(head_card(head), [source.label for source in sources])
+        HeadSpec(head, params).check([source.label for source in sources])

@@ -62,11 +62,6 @@ class Posts:
         return frozenset(there | {"joint"} if len(there) == 2 else there)
 
     @property
-    def labelled_per_modality(self) -> bool:
-        """Whether text and image were annotated apart, as in CrisisMMD; a table has one label for the whole post."""
-        return bool(self.labels) and not any("pair" in by for by in self.labels.values())
-
-    @property
     def pair_labels(self) -> Sequence[str]:
         """The labels of whole posts; empty where there are none."""
         return next((by["pair"] for by in self.labels.values() if "pair" in by), ())

@@ -7,15 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from classifiers.spec import called
 from features.fingerprint import digest_of
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError
 from pipeline.protocols.choose import Protocol
-
-
-def called(head: str, balance: str) -> str:
-    """A head and the short name of its balance in a sentence: "the head 'mlp' with balance over"."""
-    return f"the head '{head}'" + (f" with balance {balance}" if balance != "none" else "")
 
 
 @dataclass(frozen=True, kw_only=True)

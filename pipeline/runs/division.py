@@ -11,8 +11,8 @@ import numpy as np
 import xxhash
 
 from cache import FeatureFile, Status
-from classifiers import HeadError, HeadSpec, head_card
-from classifiers.params import split_params, training_dict
+from classifiers import HeadError, HeadSpec
+from classifiers.params import training_dict
 from classifiers.shared import FileRows
 from pipeline.errors import CrisisError
 from pipeline.protocols.choose import Fold, Protocol
@@ -151,8 +151,7 @@ def _fit(material: Material, protocol: Protocol, seed: int, fold: Fold) -> Fit:
 def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
     """All that decides the result of `spec` trained on `division`; None for parameters that the head refuses."""
     try:
-        card = head_card(spec.head)
-        own, training = split_params(card, spec.params)
+        own, training = spec.split()
     except HeadError:
         return None
     material, protocol = division.material, division.protocol
@@ -172,7 +171,7 @@ def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
         seeds=division.seeds,
         test_to_train=division.test_to_train,
         left_out=Counter(Status(int(code)).reason for code in gone),
-        notes=(*protocol.notes, *material.visibility.notes(card), *_left_out(division.bad)),
+        notes=(*protocol.notes, *material.visibility.notes(spec.card), *_left_out(division.bad)),
     )
 
 
