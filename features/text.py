@@ -5,7 +5,9 @@ A cleaner's mark is part of the fingerprint, so that what it does never changes 
 
 from __future__ import annotations
 
+import html
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,3 +85,18 @@ def joined(text: Text) -> str:
     eq. 2).
     """
     return text if isinstance(text, str) else " ".join(part for part in text if part)
+
+
+def bare(text: str) -> str:
+    """What a text says, whoever passes it on: without retweet header, links, handles, case and punctuation; "" where
+    nothing is left. Posts with the same are one text to an audit, whatever the encoder is fed.
+    """
+    plain = _HANDLE.sub(" ", _LINK.sub(" ", _RETWEET.sub("", html.unescape(text))))
+    folded = unicodedata.normalize("NFKC", plain).casefold()
+    # letters, marks (the vowels of many scripts) and numbers
+    return " ".join("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split())
+
+
+def is_retweet(text: str) -> bool:
+    """Whether a text begins with a retweet header."""
+    return _RETWEET.match(text) is not None

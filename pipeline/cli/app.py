@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import analyse, caches, data, demo, extract, fit, fuse, listing, sweep, synthesize, zero_shot
+from pipeline.cli import analyse, audit, caches, data, demo, extract, fit, fuse, listing, sweep, synthesize, zero_shot
 from pipeline.cli.commands import add, new_app
 
 STAGE_ONE = "Stage one: encode posts, once"
@@ -61,6 +61,7 @@ add(app, "sweep", sweep.sweep, STAGE_TWO)
 add(app, "zero-shot", zero_shot.zero_shot, STAGE_TWO)
 add(app, "fuse", fuse.fuse, RESULTS)
 add(app, "analyse", analyse.analyse, RESULTS)
+add(app, "audit", audit.audit, RESULTS)
 add(app, "demo", demo.demo, AROUND)
 app.add_typer(datasets, name="data", rich_help_panel=AROUND)
 add(app, "models", listing.models, AROUND)

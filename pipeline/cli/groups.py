@@ -208,6 +208,9 @@ class ProtocolFlags:
     ] = None
     split_seed: Annotated[int | None, typer.Option(min=0, max=LARGEST, help="One drawn split for all seeds.")] = None
     test_event: Annotated[str | None, typer.Option(help="Hold out this event only.")] = None
+    split_file: Annotated[
+        Path | None, typer.Option(help="A table of post_id and part, as `crisis audit --fix` writes it.")
+    ] = None
 
     def choose(self, posts: Posts, task: str | None) -> Protocol:
         """The protocol of `task`, or of the dataset's usual one."""
@@ -221,6 +224,7 @@ class ProtocolFlags:
             split=self.split,
             split_seed=self.split_seed,
             test_event=self.test_event,
+            split_file=self.split_file,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import Task
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.drawn import DRAWN, by_column, drawn
+from pipeline.protocols.given import by_file
 from pipeline.protocols.official import SETTINGS, concordance, official, split_set_for
 from pipeline.protocols.protocol import Fold, Protocol
 from pipeline.protocols.train_only import add_to_train
@@ -28,6 +30,7 @@ def choose_protocol(
     split: str | None = None,
     split_seed: int | None = None,
     test_event: str | None = None,
+    split_file: Path | None = None,
 ) -> Protocol:
     """The protocol that the flags ask for; every default that was chosen is in its `split` and `notes`.
 
@@ -45,12 +48,15 @@ def choose_protocol(
             split=split,
             split_seed=split_seed,
             test_event=test_event,
+            split_file=split_file,
         )
         return add_to_train(posts, real)
     if split is not None and split not in DRAWN:
         raise UsageError(f"There is no split '{split}'{did_you_mean(split, DRAWN)}; choose one of {', '.join(DRAWN)}.")
     if test_event is not None and split not in (None, "event"):
         raise UsageError(f"--test-event holds out an event; it does not go with --split {split}.")
+    if split_file is not None and (split or test_event):
+        raise UsageError("--split-file gives the parts; leave out --split and --test-event.")
     if test_event is not None:
         split = "event"
     found = _task(posts, task)
@@ -62,10 +68,12 @@ def choose_protocol(
             protocol = drawn(posts, protocol, split, split_seed, test_event)
     else:
         protocol = _undivided(posts, found)
-        if posts.splits and split is None:
+        if posts.splits and split is None and split_file is None:
             protocol = by_column(posts, protocol, split_seed)
-        else:
+        elif split_file is None:
             protocol = drawn(posts, protocol, split or "group", split_seed, test_event)
+    if split_file is not None:
+        protocol = by_file(posts, protocol, split_file, split_seed)
     if split_seed is not None and "official" in protocol.split:
         raise UsageError("--split-seed belongs to a drawn split (--split group, event or random), not an official one.")
     return replace(protocol, notes=protocol.notes + _warnings(posts, protocol))
