@@ -41,10 +41,11 @@ def fit_head(
     given = o.parameters(preset, settings)
     HeadSpec(head, balancing.rest(given)).split()
     posts = source.open(cache, synthetic)
-    chosen = protocol.choose(posts, task)
-    balance, params = balancing.choose(given, chosen.task)
-    say(f"Task: {chosen.task.name} ({len(chosen.task.classes)} classes); split: {chosen.split}")
     sources = views.choose(posts, cache, head)
+    chosen = protocol.choose(posts, task, {one.modality for one in sources})
+    balance, params = balancing.choose(given, chosen.task)
+    whose = "" if chosen.target == "pair" else f", labels of the {chosen.target}"
+    say(f"Task: {chosen.task.name} ({len(chosen.task.classes)} classes{whose}); split: {chosen.split}")
     material = load_material(posts, [chosen], sources, views.visibility())
     spec = HeadSpec(head, params, balance)
     result = stage.fit_head(material, chosen, spec, seeds.numbers(), output, workers=workers)
@@ -72,7 +73,9 @@ def print_result(result: Run) -> None:
     o.print_line(f"{config.head} on {' + '.join(config.views.values())}, preset {config.preset}{balanced}")
     if config.eval_setting or config.mix_share is not None:
         o.print_line(f"evaluation setting {config.eval_setting or 'all views'}, mix share {_percent(config.mix_share)}")
-    o.print_line(f"task {config.task}, setting {config.setting}, split {config.split}, {len(config.seeds)} seeds")
+    whose = "" if config.target == "pair" else f", labels of the {config.target}"
+    asked = f"task {config.task}{whose}, setting {config.setting}, split {config.split}"
+    o.print_line(f"{asked}, {len(config.seeds)} seeds")
     rows = [
         [
             part,

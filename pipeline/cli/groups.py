@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -212,8 +212,16 @@ class ProtocolFlags:
         Path | None, typer.Option(help="A table of post_id and part, as `crisis audit --fix` writes it.")
     ] = None
 
-    def choose(self, posts: Posts, task: str | None) -> Protocol:
-        """The protocol of `task`, or of the dataset's usual one."""
+    target: Annotated[
+        str | None,
+        one_of(
+            "pipeline.protocols.choose:TARGETS",
+            help="Whose label: the text's, the image's or the pair's. Views of one modality take its own if left out.",
+        ),
+    ] = None
+
+    def choose(self, posts: Posts, task: str | None, modalities: Collection[str] = ()) -> Protocol:
+        """The protocol of `task`, or of the dataset's usual one, for views of these modalities."""
         from pipeline.protocols.choose import choose_protocol
 
         return choose_protocol(
@@ -225,6 +233,8 @@ class ProtocolFlags:
             split_seed=self.split_seed,
             test_event=self.test_event,
             split_file=self.split_file,
+            target=self.target,
+            modalities=modalities,
         )
 
 

@@ -69,8 +69,9 @@ def sweep(
     set_quiet(quiet)
     balances = balancing.choose()
     posts = source.open(cache, synthetic)
-    protocols = _distinct([protocol.choose(posts, task) for task in (_listed(tasks) if tasks else [None])])
     sources = views.choose(posts, cache, "logistic")
+    modalities = {one.modality for one in sources}
+    protocols = _distinct([protocol.choose(posts, task, modalities) for task in (_listed(tasks) if tasks else [None])])
     params = o.parameters(preset, settings)
     chosen = list(dict.fromkeys(_listed(heads))) or _applicable(sources, params, balances)
     _check(chosen, sources, params)

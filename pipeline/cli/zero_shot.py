@@ -41,7 +41,7 @@ def zero_shot(
 
     set_quiet(quiet)
     posts = source.open(cache)
-    chosen = protocol.choose(posts, task)
+    chosen = protocol.choose(posts, task, {modality})
     asked = Prompted(model, modality, prompts or chosen.task.name)
     result = zero_shot_run(posts, chosen, cache, asked, range(seed, seed + seeds), output)
     for sentence in result.warnings():

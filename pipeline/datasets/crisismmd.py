@@ -31,6 +31,7 @@ _COLUMNS = {
     "humanitarian": {"text": "text_human", "image": "image_human"},
     "damage": {"image": "image_damage"},
 }
+_SIDES = {"text": "label_text", "image": "label_image"}
 
 
 class CrisisMMD(Dataset):
@@ -201,7 +202,8 @@ def _read_split(posts: Posts, path: Path) -> SplitRows:
         if row is None:
             raise DataError(f"{path.name} names the image '{image_id}', which the annotations do not have.")
         rows.append(row)
-    return SplitRows(rows, table["label"])
+    sides = {side: table[column] for side, column in _SIDES.items() if column in table}
+    return SplitRows(rows, table["label"], sides)
 
 
 def _derive_train(posts: Posts, dev: SplitRows, test: SplitRows) -> SplitRows:

@@ -30,10 +30,13 @@ class SplitSet:
 
 @dataclass(frozen=True)
 class SplitRows:
-    """One part of an official split: row numbers into the posts, and the raw label each row has there."""
+    """One part of an official split: row numbers into the posts, and the raw label each row has there; in `sides` the
+    label of each row's "text" and "image" where the split says them.
+    """
 
     rows: Sequence[int]
     labels: Sequence[str]
+    sides: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Dataset:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from crisis_registry import did_you_mean
-from pipeline.datasets.dataset import whole_labels
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import Task
 from pipeline.errors import DataError, UsageError
@@ -16,9 +16,10 @@ from pipeline.protocols.drawn import DRAWN, by_column, drawn
 from pipeline.protocols.given import by_file
 from pipeline.protocols.official import SETTINGS, concordance, official, split_set_for
 from pipeline.protocols.protocol import Fold, Protocol
+from pipeline.protocols.target import TARGETS, labels_of, target_for
 from pipeline.protocols.train_only import add_to_train
 
-__all__ = ["DRAWN", "SETTINGS", "Fold", "Protocol", "choose_protocol"]
+__all__ = ["DRAWN", "SETTINGS", "TARGETS", "Fold", "Protocol", "choose_protocol"]
 
 
 def choose_protocol(
@@ -31,8 +32,11 @@ def choose_protocol(
     split_seed: int | None = None,
     test_event: str | None = None,
     split_file: Path | None = None,
+    target: str | None = None,
+    modalities: Collection[str] = (),
 ) -> Protocol:
-    """The protocol that the flags ask for; every default that was chosen is in its `split` and `notes`.
+    """The protocol that the flags ask for; every default that was chosen is in its `split`, `target` and `notes`.
+    `modalities` are those of the views that a head is to see.
 
     It is made of the posts that people wrote; synthetic ones then join train. Raises `DataError` when there are only
     synthetic ones.
@@ -49,6 +53,8 @@ def choose_protocol(
             split_seed=split_seed,
             test_event=test_event,
             split_file=split_file,
+            target=target,
+            modalities=modalities,
         )
         return add_to_train(posts, real)
     if split is not None and split not in DRAWN:
@@ -60,14 +66,15 @@ def choose_protocol(
     if test_event is not None:
         split = "event"
     found = _task(posts, task)
+    whose = target_for(posts, found, target, modalities)
     chosen = split_set_for(posts, found, split_set, setting)
     if chosen is not None:
         instead = posts.dataset.split_sets(posts)[chosen].instead.get(found.name)
-        protocol = official(posts, _task(posts, instead) if instead else found, chosen, setting)
+        protocol = official(posts, _task(posts, instead) if instead else found, chosen, setting, whose)
         if split is not None:
             protocol = drawn(posts, protocol, split, split_seed, test_event)
     else:
-        protocol = _undivided(posts, found)
+        protocol = _undivided(posts, found, whose)
         if posts.splits and split is None and split_file is None:
             protocol = by_column(posts, protocol, split_seed)
         elif split_file is None:
@@ -99,12 +106,12 @@ def _task(posts: Posts, name: str | None) -> Task:
     return task
 
 
-def _undivided(posts: Posts, task: Task) -> Protocol:
+def _undivided(posts: Posts, task: Task, target: str) -> Protocol:
     """Every post that has a label of the task, in no fold yet."""
     index = {name: position for position, name in enumerate(task.classes)}
-    raw = whole_labels(posts, task.source)
+    raw = labels_of(posts, task, target)
     labels = np.array([index.get(label, -1) for label in task.labels(raw)], dtype=np.int64)
-    return Protocol(task, "", "", labels, concordance(posts, task), folds=lambda seed: [])
+    return Protocol(task, "", "", labels, concordance(posts, task), folds=lambda seed: [], target=target)
 
 
 def _warnings(posts: Posts, protocol: Protocol) -> tuple[str, ...]:

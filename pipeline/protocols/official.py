@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from crisis_registry import did_you_mean
+from pipeline.datasets.dataset import SplitRows
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import Task
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.protocol import Fold, Protocol
+from pipeline.protocols.target import labels_in
 
 SETTINGS = ("A", "B")
 
@@ -27,15 +31,18 @@ def split_set_for(posts: Posts, task: Task, split_set: str | None, setting: str 
     return split_set or posts.dataset.default_split_set(posts, task, setting)
 
 
-def official(posts: Posts, task: Task, split_set: str, setting: str | None) -> Protocol:
-    """The official parts of `split_set`, made to keep to `setting` where its files do not already."""
+def official(posts: Posts, task: Task, split_set: str, setting: str | None, target: str = "pair") -> Protocol:
+    """The official parts of `split_set` with labels of `target`, made to keep to `setting` where its files do not
+    already.
+    """
     kept = posts.dataset.split_sets(posts)[split_set]
     files = posts.dataset.read_split(posts, split_set, task.source)
     labels = np.full(len(posts), -1, dtype=np.int64)
     index = {name: position for position, name in enumerate(task.classes)}
     rows: dict[str, np.ndarray] = {}
     for split, file in files.items():
-        classes = np.array([index.get(label, -1) for label in task.labels(file.labels)], dtype=np.int64)
+        own = task.labels(labels_in(posts, task, file, target))
+        classes = np.array([index.get(label, -1) for label in own], dtype=np.int64)
         held = np.array(file.rows, dtype=np.int64)[classes >= 0]
         clash = (labels[held] >= 0) & (labels[held] != classes[classes >= 0])
         if clash.any():
@@ -47,7 +54,7 @@ def official(posts: Posts, task: Task, split_set: str, setting: str | None) -> P
     if setting == "A" and natural != "A":
         rows = {split: held[concordant[held] != 0] for split, held in rows.items()}
     if setting == "B" and natural != "B":
-        rows, labels = _add_discordant(posts, task, rows, labels, concordant)
+        rows, labels = _add_discordant(posts, task, rows, labels, concordant, target)
     fold = Fold("", rows["train"], rows["dev"], rows["test"])
     return Protocol(
         task=task,
@@ -56,6 +63,23 @@ def official(posts: Posts, task: Task, split_set: str, setting: str | None) -> P
         labels=labels,
         concordant=concordant,
         folds=lambda seed: [fold],
+        notes=_picked(posts, task, files) if target == "pair" else (),
+        target=target,
+    )
+
+
+def _picked(posts: Posts, task: Task, files: Mapping[str, SplitRows]) -> tuple[str, ...]:
+    """A note where the files give discordant pairs one label: it is one of the two, picked at random."""
+    count = 0
+    for file in files.values():
+        if {"text", "image"} <= set(file.sides):
+            sides = (task.labels(file.sides[side]) for side in ("text", "image"))
+            count += sum(text != image for text, image in zip(*sides, strict=True))
+    if not count:
+        return ()
+    return (
+        f"text and photo of {count:,} pairs are labelled differently, and the files' one label is a random pick of the "
+        "two; --target text or image takes a side's own",
     )
 
 
@@ -69,24 +93,25 @@ def concordance(posts: Posts, task: Task) -> np.ndarray:
 
 
 def _add_discordant(
-    posts: Posts, task: Task, rows: dict[str, np.ndarray], labels: np.ndarray, concordant: np.ndarray
+    posts: Posts, task: Task, rows: dict[str, np.ndarray], labels: np.ndarray, concordant: np.ndarray, target: str
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Setting B (Abavisani et al. 2020, 4.2): discordant pairs join train; dev and test keep agreed pairs only.
 
-    A pair joins when its tweet is in neither dev nor test; its label is the text's, or the image's where the
-    text's class takes no part in the task.
+    A pair joins when its tweet is in neither dev nor test, also of the files as they are. Its label is that of the
+    `target`; the pair's is the text's, or the image's where the text's class takes no part in the task.
     """
     if "text" not in posts.labels[task.source]:
         raise UsageError(f"Setting B needs text and image labels, and the task '{task.name}' has one of them.")
-    rows = {s: held if s == "train" else held[concordant[held] != 0] for s, held in rows.items()}
     held_out = {posts.groups[row] for split in ("dev", "test") for row in rows[split]}
+    rows = {s: held if s == "train" else held[concordant[held] != 0] for s, held in rows.items()}
     known = set(rows["train"].tolist())
     index = {name: position for position, name in enumerate(task.classes)}
     labels = labels.copy()
     joining = []
     by = posts.labels[task.source]
     for row in np.flatnonzero(concordant == 0).tolist():
-        label = task.label(by["text"][row]) or task.label(by["image"][row])
+        own = ("text", "image") if target == "pair" else (target,)
+        label = next(filter(None, (task.label(by[side][row]) for side in own)), "")
         if label and row not in known and posts.groups[row] not in held_out:
             labels[row] = index[label]
             joining.append(row)

@@ -24,7 +24,8 @@ class Fold:
 class Protocol:
     """One task under one way of splitting: class index per post (-1: takes no part) and the folds of a seed.
 
-    `concordant` is per post: 1 where text and image labels agree, 0 where not, -1 where unknown.
+    `concordant` is per post: 1 where text and image labels agree, 0 where not, -1 where unknown. `target` says whose
+    labels they are: the "pair"'s, or the "text"'s or "image"'s own.
     """
 
     task: Task
@@ -34,3 +35,4 @@ class Protocol:
     concordant: np.ndarray
     folds: Callable[[int], list[Fold]]
     notes: tuple[str, ...] = ()
+    target: str = "pair"

@@ -20,6 +20,7 @@ class RunConfig:
 
     dataset, posts: the dataset's name in the cache and how many posts it has.
     task, classes, setting, split: what is asked, and in words which posts train and which test.
+    target: whose labels they are, the "pair"'s (which the JSON leaves unsaid) or the "text"'s or "image"'s own.
     head, preset, parameters: the head, with every parameter of its own and of its trainer.
     balance: how train was balanced, as `classifiers.Balance.as_dict` says it, and its short name as "label".
     views, fingerprints: per view its label (model, short fingerprint, view) and its encoder's full fingerprint.
@@ -39,6 +40,7 @@ class RunConfig:
     classes: tuple[str, ...]
     setting: str
     split: str
+    target: str = "pair"
     head: str
     preset: str
     parameters: Mapping[str, Any]
@@ -65,7 +67,7 @@ class RunConfig:
         said: dict[str, Any] = {}
         for name in _FIELDS:
             value = getattr(self, name)
-            if name in self.unsaid or (name == "fused" and value is None):
+            if name in self.unsaid or (name in _USUAL and value == _USUAL[name]):
                 continue
             if isinstance(value, Mapping):
                 value = dict(value)
@@ -86,7 +88,7 @@ class RunConfig:
             if not fits:
                 raise DataError(f"The configuration of a run says something else than it should as '{name}'.")
         given: dict[str, Any] = {name: tuple(value) if _many(value) else value for name, value in said.items()}
-        return cls(**given, unsaid=_OPTIONAL - said.keys() - {"fused"})
+        return cls(**given, unsaid=_OPTIONAL - said.keys() - _USUAL.keys())
 
     @property
     def digest(self) -> str:
@@ -118,6 +120,7 @@ def asked_config(posts: Posts, protocol: Protocol) -> dict[str, Any]:
         "classes": protocol.task.classes,
         "setting": protocol.setting,
         "split": protocol.split,
+        "target": protocol.target,
     }
 
 
@@ -130,6 +133,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "classes": (list,),
     "setting": (str,),
     "split": (str,),
+    "target": (str,),
     "head": (str,),
     "preset": (str,),
     "parameters": (dict,),
@@ -145,7 +149,9 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "left_out": (dict,),
     "notes": (list,),
 }
-_OPTIONAL = frozenset({"balance", "identity", "eval_setting", "mix_share", "test_to_train", "fused"})
+_OPTIONAL = frozenset({"balance", "identity", "eval_setting", "mix_share", "test_to_train", "fused", "target"})
+_USUAL: dict[str, Any] = {"fused": None, "target": "pair"}
+"""What goes without saying."""
 
 
 def _many(value: Any) -> bool:

@@ -193,6 +193,7 @@ def _config(members: Sequence[Run], rule: str, positive: str | None, missing: in
         classes=first.classes,
         setting=first.setting,
         split=first.split,
+        target=first.target if len({config.target for config in configs}) == 1 else "pair",
         head=f"decision_{rule}",
         # nothing is trained here: what is told is how the fused heads were
         preset=" + ".join(dict.fromkeys(config.preset for config in configs)),

@@ -178,7 +178,7 @@ class Run:
         """What a command prints of a run with --json."""
         config = self.config.to_json()
         keys = ("task", "setting", "split", "head", "preset", "views", "seeds", "left_out", "notes")
-        further = [key for key in ("balance", "eval_setting", "mix_share") if config.get(key) is not None]
+        further = [key for key in ("target", "balance", "eval_setting", "mix_share") if config.get(key) is not None]
         return {"run": str(self.folder), **{key: config[key] for key in (*keys, *further)}, **self.summary}
 
     @cached_property
