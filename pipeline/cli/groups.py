@@ -200,7 +200,10 @@ class ProtocolFlags:
     ] = None
     setting: Annotated[
         str | None,
-        one_of("pipeline.protocols.choose:SETTINGS", help="A: agreed pairs only. B: discordant pairs join train."),
+        one_of(
+            "pipeline.protocols.choose:SETTINGS",
+            help="A: agreed pairs only. B: discordant pairs join train. C1 to C3: the past trains, wildfires test.",
+        ),
     ] = None
     split: Annotated[
         str | None,
@@ -220,11 +223,26 @@ class ProtocolFlags:
         ),
     ] = None
 
+    balance_train: Annotated[
+        bool,
+        typer.Option("--balance-train", help="As many train posts of every class; each seed draws its own."),
+    ] = False
+    balance_test: Annotated[
+        bool, typer.Option("--balance-test", help="As many test posts of every class, the same for all seeds.")
+    ] = False
+    per_class: Annotated[
+        int | None, typer.Option(min=1, help="How many posts of a class --balance-train keeps; else the rarest's.")
+    ] = None
+
     def choose(self, posts: Posts, task: str | None, modalities: Collection[str] = ()) -> Protocol:
         """The protocol of `task`, or of the dataset's usual one, for views of these modalities."""
+        from pipeline.errors import UsageError
+        from pipeline.protocols.balanced import balanced
         from pipeline.protocols.choose import choose_protocol
 
-        return choose_protocol(
+        if self.per_class is not None and not self.balance_train:
+            raise UsageError("--per-class belongs to --balance-train.")
+        protocol = choose_protocol(
             posts,
             task=task,
             split_set=self.splits,
@@ -236,6 +254,9 @@ class ProtocolFlags:
             target=self.target,
             modalities=modalities,
         )
+        if self.balance_train:
+            protocol = balanced(protocol, "train", self.per_class)
+        return balanced(protocol, "test") if self.balance_test else protocol
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.datasets.columns import Columns
-from pipeline.datasets.dataset import PARTS, Dataset, SplitRows, SplitSet
+from pipeline.datasets.dataset import PARTS, Dataset, SplitRows, SplitSet, Temporal
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.tasks import TASKS, Task
 from pipeline.datasets.tsv import read_tsv
@@ -23,6 +23,15 @@ _SPLIT_SETS = (
     SplitSet("damage", "crisismmd_datasplit_damage"),
 )
 SPLIT_SETS: dict[str, SplitSet] = {split_set.name: split_set for split_set in _SPLIT_SETS}
+
+_WILDFIRES = "california_wildfires"
+_EARLIER = ("srilanka_floods", "hurricane_harvey", "hurricane_irma", "mexico_earthquake")
+TEMPORAL = {
+    "C1": Temporal(_EARLIER[:1], _WILDFIRES, instead=_WITHOUT_NOT),
+    "C2": Temporal(_EARLIER[:3], _WILDFIRES, instead=_WITHOUT_NOT),
+    "C3": Temporal(_EARLIER, _WILDFIRES, instead=_WITHOUT_NOT),
+}
+"""Setting C of Abavisani et al. 2020, 4.2: three experiments, each with more of the past."""
 
 _USUAL_PLACE = Path("data/CrisisMMD_v2.0")
 _SUFFIX = "_final_data.tsv"
@@ -64,6 +73,9 @@ class CrisisMMD(Dataset):
         if setting is not None and split_folder(posts, f"setting{setting}"):
             return f"setting{setting}"
         return "damage" if task.source == "damage" else "agreed"
+
+    def temporal_settings(self, posts: Posts) -> Mapping[str, Temporal]:
+        return TEMPORAL
 
     def read_split(self, posts: Posts, split_set: str, source: str) -> Mapping[str, SplitRows]:
         return read_splits(posts, split_set, source)

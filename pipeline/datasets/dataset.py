@@ -29,6 +29,17 @@ class SplitSet:
 
 
 @dataclass(frozen=True)
+class Temporal:
+    """A setting of time: train on posts of the events `trained` that are older than every post of the event `tested`.
+    `instead` maps the name of a task to the one that the setting is made for.
+    """
+
+    trained: tuple[str, ...]
+    tested: str
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SplitRows:
     """One part of an official split: row numbers into the posts, and the raw label each row has there; in `sides` the
     label of each row's "text" and "image" where the split says them.
@@ -90,6 +101,10 @@ class Dataset:
     def default_split_set(self, posts: Posts, task: Task, setting: str | None = None) -> str | None:
         """The split set of `task` (in `setting`) when nobody names one; None: parts come from a column or are drawn."""
         return None
+
+    def temporal_settings(self, posts: Posts) -> Mapping[str, Temporal]:
+        """The settings of time by name."""
+        return {}
 
     def read_split(self, posts: Posts, split_set: str, source: str) -> Mapping[str, SplitRows]:
         """The parts "train", "dev" and "test" of a split set, each row with its raw label of `source`."""

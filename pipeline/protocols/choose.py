@@ -14,10 +14,13 @@ from pipeline.datasets.tasks import Task
 from pipeline.errors import DataError, UsageError
 from pipeline.protocols.drawn import DRAWN, by_column, drawn
 from pipeline.protocols.given import by_file
-from pipeline.protocols.official import SETTINGS, concordance, official, split_set_for
+from pipeline.protocols.official import OFFICIAL, concordance, official, split_set_for
 from pipeline.protocols.protocol import Fold, Protocol
 from pipeline.protocols.target import TARGETS, labels_of, target_for
+from pipeline.protocols.temporal import temporal
 from pipeline.protocols.train_only import add_to_train
+
+SETTINGS = (*OFFICIAL, "C1", "C2", "C3")
 
 __all__ = ["DRAWN", "SETTINGS", "TARGETS", "Fold", "Protocol", "choose_protocol"]
 
@@ -66,9 +69,14 @@ def choose_protocol(
     if test_event is not None:
         split = "event"
     found = _task(posts, task)
+    _check_setting(posts, setting, split_set or split or split_file)
     whose = target_for(posts, found, target, modalities)
-    chosen = split_set_for(posts, found, split_set, setting)
-    if chosen is not None:
+    in_time = posts.dataset.temporal_settings(posts).get(setting or "")
+    chosen = None if in_time else split_set_for(posts, found, split_set, setting)
+    if in_time is not None:
+        instead = in_time.instead.get(found.name)
+        protocol = temporal(posts, _task(posts, instead) if instead else found, str(setting), in_time, split_seed)
+    elif chosen is not None:
         instead = posts.dataset.split_sets(posts)[chosen].instead.get(found.name)
         protocol = official(posts, _task(posts, instead) if instead else found, chosen, setting, whose)
         if split is not None:
@@ -84,6 +92,19 @@ def choose_protocol(
     if split_seed is not None and "official" in protocol.split:
         raise UsageError("--split-seed belongs to a drawn split (--split group, event or random), not an official one.")
     return replace(protocol, notes=protocol.notes + _warnings(posts, protocol))
+
+
+def _check_setting(posts: Posts, setting: str | None, split: object) -> None:
+    if setting is None or setting in OFFICIAL:
+        return
+    temporal_settings = posts.dataset.temporal_settings(posts)
+    if setting not in SETTINGS:
+        near = did_you_mean(setting, SETTINGS)
+        raise UsageError(f"There is no setting '{setting}'{near}; choose one of {', '.join(SETTINGS)}.")
+    if setting not in temporal_settings:
+        raise UsageError("--setting belongs to CrisisMMD; a table is split with --split.")
+    if split is not None:
+        raise UsageError(f"Setting {setting} is a split of its own; leave out --splits, --split and --split-file.")
 
 
 def _task(posts: Posts, name: str | None) -> Task:

@@ -28,7 +28,7 @@ def by_column(posts: Posts, protocol: Protocol, split_seed: int | None) -> Proto
             raise UsageError(f"The split column marks no labelled row as '{name}' (train, dev or val, test).")
     words = "the table's split column"
     if not len(part["dev"]):
-        words += f", dev drawn by group ({_drawn_by(split_seed)})"
+        words += f", dev drawn by group ({drawn_by(split_seed)})"
     elif split_seed is not None:
         raise UsageError(
             "--split-seed belongs to a drawn split, and the table's split column draws nothing; leave it out."
@@ -37,7 +37,8 @@ def by_column(posts: Posts, protocol: Protocol, split_seed: int | None) -> Proto
     def folds(seed: int) -> list[Fold]:
         if len(part["dev"]):
             return [Fold("", part["train"], part["dev"], part["test"])]
-        train, dev = _divide(posts, part["train"], DEV_SHARE, seed if split_seed is None else split_seed, by_group=True)
+        seed = seed if split_seed is None else split_seed
+        train, dev = divide_rows(posts, part["train"], DEV_SHARE, seed, by_group=True)
         return [Fold("", train, dev, part["test"])]
 
     lost = int((labelled & np.array([one == "" for one in said])).sum())
@@ -47,7 +48,7 @@ def by_column(posts: Posts, protocol: Protocol, split_seed: int | None) -> Proto
     return replace(protocol, setting="split column", split=words, folds=folds, notes=notes)
 
 
-def _drawn_by(split_seed: int | None) -> str:
+def drawn_by(split_seed: int | None) -> str:
     return "each seed draws its own" if split_seed is None else f"drawn with seed {split_seed}"
 
 
@@ -63,13 +64,13 @@ def drawn(posts: Posts, protocol: Protocol, split: str, split_seed: int | None, 
         words = f"leave one event out ({test_event or len(events)} held out)"
     else:
         unit = "whole groups" if by_group else "single rows"
-        words = f"{split}: {TEST_SHARE:.0%} of {unit} test, {DEV_SHARE:.0%} dev, {_drawn_by(split_seed)}"
+        words = f"{split}: {TEST_SHARE:.0%} of {unit} test, {DEV_SHARE:.0%} dev, {drawn_by(split_seed)}"
 
     def folds(seed: int) -> list[Fold]:
         seed = seed if split_seed is None else split_seed
         if split != "event":
-            rest, test = _divide(posts, labelled, TEST_SHARE, seed, by_group)
-            train, dev = _divide(posts, rest, DEV_SHARE / (1 - TEST_SHARE), seed, by_group)
+            rest, test = divide_rows(posts, labelled, TEST_SHARE, seed, by_group)
+            train, dev = divide_rows(posts, rest, DEV_SHARE / (1 - TEST_SHARE), seed, by_group)
             return [Fold("", train, dev, test)]
         result = []
         event_of = np.array(posts.events, dtype=object)[labelled]
@@ -78,7 +79,7 @@ def drawn(posts: Posts, protocol: Protocol, split: str, split_seed: int | None, 
             # a group with posts of this event and of others is left out of train and dev
             tested = {posts.groups[row] for row in test}
             rest = np.array([r for r in labelled[event_of != event] if posts.groups[r] not in tested], dtype=np.int64)
-            result.append(Fold(event, *_divide(posts, rest, DEV_SHARE, seed, by_group=True), test))
+            result.append(Fold(event, *divide_rows(posts, rest, DEV_SHARE, seed, by_group=True), test))
         return result
 
     return replace(protocol, setting=split, split=words, folds=folds)
@@ -96,8 +97,10 @@ def _events(posts: Posts, labelled: np.ndarray, test_event: str | None) -> list[
     return [test_event]
 
 
-def _divide(posts: Posts, rows: np.ndarray, share: float, seed: int, by_group: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(rest, share) of `rows`, whole groups together, both sorted."""
+def divide_rows(
+    posts: Posts, rows: np.ndarray, share: float, seed: int, by_group: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rest, share) of `rows`, both sorted; with `by_group` no group is torn apart."""
     from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
     groups = [posts.groups[row] for row in rows] if by_group else None

@@ -14,15 +14,12 @@ from pipeline.errors import DataError, UsageError
 from pipeline.protocols.protocol import Fold, Protocol
 from pipeline.protocols.target import labels_in
 
-SETTINGS = ("A", "B")
+OFFICIAL = ("A", "B")
 
 
 def split_set_for(posts: Posts, task: Task, split_set: str | None, setting: str | None) -> str | None:
     """The split set that is named, or else the usual one of the task; None where the dataset has none."""
     known = posts.dataset.split_sets(posts)
-    if setting is not None and setting not in SETTINGS:
-        near = did_you_mean(setting, SETTINGS)
-        raise UsageError(f"There is no setting '{setting}'{near}; choose one of {', '.join(SETTINGS)}.")
     if not known and (split_set or setting):
         raise UsageError("--splits and --setting belong to CrisisMMD; a table is split with --split.")
     if split_set is not None and split_set not in known:
