@@ -125,8 +125,9 @@ def extract(
     """Run a frozen encoder over the posts and open what it wrote; only what is missing or changed is computed.
 
     `pretrained` and `revision` name other weights than the encoder's own, `options` its options, such as
-    `{"tokens": True}`. `how` may say `cleaner`, `text`, `batch_size`, `num_workers`, `overwrite` and `on_error`, as
-    the flags of `crisis extract` do. A bad photo costs its own row, which says why in `status_of("image")`.
+    `{"tokens": True}`. `how` may say `cleaner`, `text`, `batch_size`, `num_workers`, `overwrite`, `on_error` and
+    `recheck`, as the flags of `crisis extract` do. A bad photo costs its own row, which says why in
+    `status_of("image")`.
 
         features = crisis.extract(posts, model="classic")
         vectors = features.read("image/statistics")

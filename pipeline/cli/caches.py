@@ -103,7 +103,11 @@ def merge(
 ) -> None:
     """Lay files of one encoder over different posts, one after the other, into a new sealed file."""
     import cache
+    from pipeline.errors import UsageError
+    from pipeline.inputs.hashing import hashing_at
 
+    if len({hashing_at(file) for file in files}) > 1:
+        raise UsageError("Old and new files know their inputs by different digests; extract the old ones anew.")
     merged = cache.merge(files, output).resolve()
     with cache.FeatureFile.open(merged) as opened:
         rows = opened.n
@@ -129,6 +133,8 @@ def drop(
     if not yes:
         typer.confirm(f"Delete {file} ({found.rows:,} rows, {found.bytes / 1e6:.1f} MB)?", abort=True, err=True)
     cache.drop(file)
+    for stamps in file.parent.glob(f".{file.stem}.*.stamps"):
+        stamps.unlink(missing_ok=True)
     if json:
         o.print_json({"file": str(file), "rows": found.rows, "bytes": found.bytes})
     else:

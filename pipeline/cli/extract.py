@@ -86,6 +86,14 @@ def extract(
             rich_help_panel="Running",
         ),
     ] = "skip",
+    recheck: Annotated[
+        str,
+        one_of(
+            "pipeline.extraction.options:RECHECK",
+            help="How inputs that the file has are known again: stamp (size, times, inode) or content.",
+            rich_help_panel="Running",
+        ),
+    ] = "stamp",
     limit: o.Limit = None,
     prompts: Annotated[
         str | None, typer.Option(help="Encode class prompts instead: a task's name or a JSON file of them.")
@@ -120,6 +128,7 @@ def extract(
             "num_workers": num_workers or max(2, os.cpu_count() or 2),
             "overwrite": overwrite,
             "on_error": on_error,
+            "recheck": recheck,
         },
     )
     if json:

@@ -41,6 +41,7 @@ def fit_head(
     given = o.parameters(preset, settings)
     HeadSpec(head, balancing.rest(given)).split()
     posts = source.open(cache, synthetic)
+    protocol.check(posts, task)
     sources = views.choose(posts, cache, head)
     chosen = protocol.choose(posts, task, {one.modality for one in sources})
     balance, params = balancing.choose(given, chosen.task)

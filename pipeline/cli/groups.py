@@ -258,6 +258,10 @@ class ProtocolFlags:
             protocol = balanced(protocol, "train", self.per_class)
         return balanced(protocol, "test") if self.balance_test else protocol
 
+    def check(self, posts: Posts, task: str | None) -> None:
+        """Refuse wrong flags, which are told before features that are missing."""
+        self.choose(posts, task)
+
 
 @dataclass(frozen=True)
 class SourceFlags:

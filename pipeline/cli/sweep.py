@@ -69,9 +69,12 @@ def sweep(
     set_quiet(quiet)
     balances = balancing.choose()
     posts = source.open(cache, synthetic)
+    asked: list[str | None] = [*_listed(tasks)] or [None]
+    for task in asked:
+        protocol.check(posts, task)
     sources = views.choose(posts, cache, "logistic")
     modalities = {one.modality for one in sources}
-    protocols = _distinct([protocol.choose(posts, task, modalities) for task in (_listed(tasks) if tasks else [None])])
+    protocols = _distinct([protocol.choose(posts, task, modalities) for task in asked])
     params = o.parameters(preset, settings)
     chosen = list(dict.fromkeys(_listed(heads))) or _applicable(sources, params, balances)
     _check(chosen, sources, params)

@@ -24,6 +24,7 @@ from pipeline.extraction.options import ON_ERROR, OVERWRITE, STORED, Options
 from pipeline.extraction.vectors import VectorStore
 from pipeline.extraction.work import Work
 from pipeline.extraction.worklist import Plan, make_plan
+from pipeline.inputs.hashing import KEY, Hashing, hashing_at
 from pipeline.inputs.inputs import inputs_of
 from pipeline.inputs.texts import TextSource, text_source
 from pipeline.interrupt import Interrupts
@@ -81,7 +82,8 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
     )
     path = cache_path(cache, posts.name, card, mark)
     views = {name: ViewSpec(tuple(shape), STORED[options.precision]) for name, shape in encoder.views.items()}
-    provenance = _provenance(posts, card, encoder, mark, options, command)
+    hashing = hashing_at(path)
+    provenance = {**_provenance(posts, card, encoder, mark, options, command), KEY: hashing.name}
     result = Extracted(path, len(posts))
     with (
         Interrupts() as interrupts,
@@ -93,7 +95,7 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
             captions=tuple(encoder.captions),
         ) as writer,
     ):
-        _run(posts, encoder, source, options, writer, interrupts, result)
+        _run(posts, encoder, source, hashing, options, writer, interrupts, result)
         if not result.interrupted:
             writer.seal()
         if (final := writer.committed) is not None:
@@ -106,13 +108,15 @@ def _run(
     posts: Posts,
     encoder: Encoder,
     source: TextSource,
+    hashing: Hashing,
     options: Options,
     writer: FeatureWriter,
     interrupts: Interrupts,
     result: Extracted,
 ) -> None:
-    inputs = [inputs_of(posts, modality, CLEANERS[options.cleaner], source) for modality in encoder.modalities]
-    plan = make_plan(posts, inputs, writer.committed, options.overwrite, options.on_error)
+    clean = CLEANERS[options.cleaner]
+    inputs = [inputs_of(posts, modality, clean, source, hashing) for modality in encoder.modalities]
+    plan = make_plan(posts, inputs, writer.committed, options)
     redone = plan.rows[plan.fresh] if options.overwrite == "always" else np.empty(0, np.int64)
     with (
         VectorStore(writer, encoder.modalities, ignore=redone) as store,

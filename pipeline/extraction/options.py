@@ -10,6 +10,7 @@ from pipeline.errors import UsageError
 
 OVERWRITE = ("only-missing", "always", "never")
 ON_ERROR = ("skip", "stop", "blank")
+RECHECK = ("stamp", "content")
 STORED = {"fp32": "float32", "fp16": "float16", "bf16": "float32"}
 """The dtype on disk per precision; bf16 has none in HDF5, and every bf16 value is exact in float32."""
 
@@ -19,7 +20,8 @@ class Options:
     """How to extract. Only `precision`, `cleaner` and `text` change the vector of a good row.
 
     `pretrained`, `revision` and `encoder_flags` say which weights and options the encoder was given, `device` where
-    it was put. `batch_size` None: found by trying.
+    it was put. `batch_size` None: found by trying. `recheck`: whether inputs that the file has are known by a
+    "stamp", or read anew for their "content".
     """
 
     precision: str = "fp32"
@@ -33,6 +35,7 @@ class Options:
     num_workers: int = 2
     overwrite: str = "only-missing"
     on_error: str = "skip"
+    recheck: str = "stamp"
 
     def flags(self) -> list[str]:
         """The command-line flags that choose this encoder and these vectors again."""
@@ -45,6 +48,7 @@ class Options:
         for flag, value, known in (
             ("--overwrite", self.overwrite, OVERWRITE),
             ("--on-error", self.on_error, ON_ERROR),
+            ("--recheck", self.recheck, RECHECK),
             ("--cleaner", self.cleaner, tuple(CLEANERS)),
         ):
             if value not in known:

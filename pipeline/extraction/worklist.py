@@ -11,6 +11,7 @@ import numpy as np
 from cache import FeatureFile, Status
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
+from pipeline.extraction.options import Options
 from pipeline.inputs.freshness import CHANGED, GONE, input_states
 from pipeline.inputs.inputs import Inputs
 
@@ -45,9 +46,7 @@ class Plan:
             yield from (slice(a, b) for a, b in pairwise(bounds))
 
 
-def make_plan(
-    posts: Posts, inputs: Sequence[Inputs], cached: FeatureFile | None, overwrite: str, on_error: str
-) -> Plan:
+def make_plan(posts: Posts, inputs: Sequence[Inputs], cached: FeatureFile | None, options: Options) -> Plan:
     """Posts keep the row they have in the file; new ones follow after it, in the dataset's order.
 
     Raises `CrisisError` when the file holds other posts, or most inputs changed: both look like another dataset
@@ -56,14 +55,16 @@ def make_plan(
     rows = _rows_of(posts, cached)
     fresh = np.ones(len(posts), dtype=bool)
     stale = gone = 0
-    if cached is not None and overwrite != "always":
+    if cached is not None and options.overwrite != "always":
         known = np.flatnonzero(rows < cached.n)
-        states = [input_states(inputs_one, cached, rows[known], known) for inputs_one in inputs]
+        states = [
+            input_states(inputs_one, cached, rows[known], known, options.recheck == "content") for inputs_one in inputs
+        ]
         changed = np.any([state == CHANGED for state in states], axis=0)
         gone = int(np.any([state == GONE for state in states], axis=0).sum())
-        if overwrite == "only-missing":
+        if options.overwrite == "only-missing":
             _refuse_other_dataset(posts, cached, changed)
-            fresh[known] = changed | _other_policy(inputs, cached, rows[known], on_error)
+            fresh[known] = changed | _other_policy(inputs, cached, rows[known], options.on_error)
         else:
             fresh[known] = False
             stale = int(changed.sum())

@@ -12,7 +12,8 @@ from pipeline.errors import DataError
 from pipeline.extraction.infer import Inference
 from pipeline.extraction.read import Pending, Window
 from pipeline.extraction.work import Work
-from pipeline.inputs.inputs import NO_HASH, Inputs, PairInputs
+from pipeline.inputs.hashing import NO_HASH
+from pipeline.inputs.inputs import Inputs, PairInputs
 
 
 class RowLayout:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
-
-import xxhash
+from typing import Any, Protocol
 
 from cache import Status
 from features.images import BadImage, DecodeSize, decode
 from features.regions.region import NAMES
 from features.text import Text, joined
 from pipeline.datasets.posts import Posts
+from pipeline.inputs.hashing import NO_HASH, SHA256, Hashing
+from pipeline.inputs.opened import opened
 from pipeline.inputs.texts import TextSource
-
-NO_HASH = bytes(16)
 
 MAX_BYTES = 256 << 20
 """Larger files are refused as photos before they are read."""
@@ -26,7 +22,7 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Input:
-    """One post's input as found: `status` OK or why it cannot be used, and the xxh3-128 of its bytes."""
+    """One post's input as found: `status` OK or why it cannot be used, and the digest of its bytes."""
 
     status: Status
     hash: bytes = NO_HASH
@@ -58,22 +54,23 @@ class TextInputs:
 
     modality = "text"
 
-    def __init__(self, source: TextSource, clean: Callable[[str], str]) -> None:
+    def __init__(self, source: TextSource, clean: Callable[[str], str], hashing: Hashing = SHA256) -> None:
         self._source = source
         self._clean = clean
+        self._hashing = hashing
 
     def key(self, post: int) -> str:
         tweet, companion = self._source.tweets, self._source.companions
         return "\0".join(column[post] for column in (tweet, companion) if column is not None)
 
     def stamp(self, post: int) -> int:
-        return xxhash.xxh3_64_intdigest(self.key(post).encode())
+        return SHA256.stamp(self.key(post).encode())
 
     def examine(self, post: int) -> Input:
         status = self._source.status_of(post)
         if status == Status.OK and not joined(self.load(post)).strip():
             status = Status.EMPTY_TEXT
-        return Input(status, xxhash.xxh3_128_digest(self.key(post).encode()))
+        return Input(status, self._hashing.digest(self.key(post).encode()))
 
     def load(self, post: int, digest: bytes = NO_HASH, least: DecodeSize | None = None) -> Text:
         tweets, companions = self._source.tweets, self._source.companions
@@ -84,24 +81,12 @@ class TextInputs:
         return tweet if companions is None else (tweet, companions[post])
 
 
-def _opened(file: str) -> BinaryIO:
-    """An ordinary file, opened for reading; `OSError` for a pipe, a socket or a device, which could be waited for, or
-    read, for ever.
-    """
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(kind, os.strerror(kind), file)
-    return open(descriptor, "rb")
-
-
 class ImageInputs:
     modality = "image"
 
-    def __init__(self, posts: Posts) -> None:
+    def __init__(self, posts: Posts, hashing: Hashing = SHA256) -> None:
         self._posts = posts
+        self._hashing = hashing
         self._files: dict[str, str | None] = {}
 
     def key(self, post: int) -> str:
@@ -122,7 +107,9 @@ class ImageInputs:
             state = os.stat(file)
         except (OSError, ValueError):
             return 0
-        return xxhash.xxh3_64_intdigest(f"{state.st_size}:{state.st_mtime_ns}".encode())
+        # a copy may have the size and the time of what it replaces; its inode, or the time of its change, it cannot
+        told = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        return SHA256.stamp(":".join(map(str, told)).encode())
 
     def examine(self, post: int) -> Input:
         if not self._posts.images[post]:
@@ -131,8 +118,8 @@ class ImageInputs:
         if file is None:
             return Input(Status.IMAGE_OUTSIDE)
         try:
-            digest = xxhash.xxh3_128()
-            with _opened(file) as stream:
+            digest = self._hashing.new()
+            with opened(file) as stream:
                 if os.fstat(stream.fileno()).st_size > MAX_BYTES:
                     return Input(Status.IMAGE_TOO_LARGE)
                 while block := stream.read(1 << 20):
@@ -141,15 +128,15 @@ class ImageInputs:
             return Input(Status.IMAGE_MISSING)
         except OSError:
             return Input(Status.IMAGE_UNDECODABLE)
-        return Input(Status.OK, digest.digest())
+        return Input(Status.OK, self._hashing.finish(digest))
 
     def load(self, post: int, digest: bytes, least: DecodeSize | None = None) -> Any:
         try:
-            with _opened(str(self.file(post))) as stream:
+            with opened(str(self.file(post))) as stream:
                 data = stream.read(MAX_BYTES + 1)
         except OSError:
             raise BadImage(Status.IMAGE_UNDECODABLE.reason, passing=True) from None
-        if xxhash.xxh3_128_digest(data) != digest:
+        if self._hashing.digest(data) != digest:
             raise BadImage(Status.IMAGE_UNDECODABLE.reason, passing=True)
         image = decode(data, least)
         image.info[NAMES] = self._posts.photo_names(self._posts.images[post])
@@ -161,9 +148,10 @@ class PairInputs:
 
     modality = "joint"
 
-    def __init__(self, images: ImageInputs, texts: TextInputs) -> None:
+    def __init__(self, images: ImageInputs, texts: TextInputs, hashing: Hashing = SHA256) -> None:
         self._images = images
         self._texts = texts
+        self._hashing = hashing
         self._photo_of: dict[bytes, bytes] = {}
 
     def key(self, post: int) -> str:
@@ -171,12 +159,12 @@ class PairInputs:
 
     def stamp(self, post: int) -> int:
         image = self._images.stamp(post)
-        return xxhash.xxh3_64_intdigest(f"{image}:{self._texts.stamp(post)}".encode()) if image else 0
+        return SHA256.stamp(f"{image}:{self._texts.stamp(post)}".encode()) if image else 0
 
     def examine(self, post: int) -> Input:
         image, text = self._images.examine(post), self._texts.examine(post)
         status = image.status if image.status != Status.OK else text.status
-        digest = xxhash.xxh3_128_digest(image.hash + text.hash)
+        digest = self._hashing.digest(image.hash + text.hash)
         self._photo_of[digest] = image.hash
         return Input(status, digest)
 
@@ -196,9 +184,16 @@ class PairInputs:
         return self._texts.load(post)
 
 
-def inputs_of(posts: Posts, modality: str, clean: Callable[[str], str], source: TextSource | None = None) -> Inputs:
+def inputs_of(
+    posts: Posts,
+    modality: str,
+    clean: Callable[[str], str],
+    source: TextSource | None = None,
+    hashing: Hashing = SHA256,
+) -> Inputs:
     """The inputs of "image", "text" or "joint"; texts are the posts' own unless `source` says otherwise."""
+    images = ImageInputs(posts, hashing)
     if modality == "image":
-        return ImageInputs(posts)
-    texts = TextInputs(source or TextSource("tweet", posts.texts), clean)
-    return texts if modality == "text" else PairInputs(ImageInputs(posts), texts)
+        return images
+    texts = TextInputs(source or TextSource("tweet", posts.texts), clean, hashing)
+    return texts if modality == "text" else PairInputs(images, texts, hashing)

@@ -114,13 +114,29 @@ def _claim(runs: Path, name: str) -> tuple[Path, int]:
             held = os.open(building, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # another writer took it for a leftover before it was locked
-        with suppress(OSError):
-            # where the file system knows no locks, nobody clears anything away either
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if building.exists():
+        if _locked(held) and _is_at(building, held):
             return building, held
         os.close(held)
     raise AssertionError
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether nobody else holds the folder, as who takes it for a leftover does while removing it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # where the file system knows no locks, nobody clears anything away either
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the opened folder is still the one of this name."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _clear(leftover: Path) -> None:

@@ -17,6 +17,7 @@ from features.fingerprint import DECODING
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
 from pipeline.inputs.freshness import CHANGED, input_states
+from pipeline.inputs.hashing import hashing_of
 from pipeline.inputs.inputs import inputs_of
 from pipeline.inputs.texts import text_source
 from pipeline.log import warn
@@ -127,7 +128,7 @@ def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarr
         # somebody else's cache may come without the captions it was made from, as it may come without the photos:
         # what is not here cannot have changed
         return
-    inputs = inputs_of(posts, source.inputs, lambda text: text, texts)
+    inputs = inputs_of(posts, source.inputs, lambda text: text, texts, hashing_of(file))
     stale = int((input_states(inputs, file, rows, wanted) == CHANGED).sum())
     if stale:
         raise CrisisError(

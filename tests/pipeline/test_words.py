@@ -47,7 +47,7 @@ def completed(line: str) -> list[str]:
     [
         ("crisis fit", ["fit-head"]),
         ("crisis cache v", ["verify"]),
-        ("crisis fit-head --bal", ["--balance"]),
+        ("crisis fit-head --balance-tr", ["--balance-train"]),
         ("crisis fit-head --head guided_ca_s", ["guided_ca_self"]),
         ("crisis sweep --heads mlp,con", ["mlp,concat"]),
         ("crisis extract --model din", ["dinov2"]),
