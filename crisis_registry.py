@@ -220,15 +220,17 @@ class Registry(Mapping[str, T], Generic[T]):
                 continue
             try:
                 yield point.name, self._adopt(point.name, point.load())
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 cause = str(error) or type(error).__name__
                 self.problems.append(f"The {self.kind} '{point.name}' cannot be loaded from {point.value}: {cause}.")
 
     def _of_file(self, name: str) -> T:
         try:
             return self._adopt(name, load_object(name))
-        except (ImportError, AttributeError, TypeError, SyntaxError) as error:
-            raise self._error(f"The {self.kind} '{name}' cannot be loaded: {error}.") from error
+        except (Exception, SystemExit) as error:
+            known = isinstance(error, ImportError | AttributeError | TypeError | SyntaxError)
+            cause = f"{error}" if known else f"{type(error).__name__}: {error}"
+            raise self._error(f"The {self.kind} '{name}' cannot be loaded: {cause.rstrip('.: ')}.") from error
 
 
 def load_object(name: str) -> Any:

@@ -70,7 +70,7 @@ def split_params(card: HeadCard, params: Mapping[str, Any]) -> tuple[dict[str, A
     own = {one.name: chosen[one.name] for one in card.hyperparameters}
     if card.family != "torch":
         return own, None
-    return own, Training(**{one.name: chosen[one.name] for one in trainer if one not in card.hyperparameters})
+    return own, Training(**{one.name: chosen[one.name] for one in trainer})
 
 
 def _of_preset(preset: str, card: HeadCard) -> dict[str, Any]:

@@ -7,11 +7,14 @@ it is, its keyword arguments with their defaults are its hyperparameters.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from classifiers.params import TRAINING
 from crisis_registry import Parameter, anything
+
+TRAINERS_NAMES = {one.name for one in TRAINING}
 
 
 class _HasLoader(Protocol):
@@ -46,6 +49,32 @@ def summary_of(found: Callable[..., Any]) -> str:
     """The first line of the docstring, as a card has it."""
     lines = (inspect.getdoc(found) or "").splitlines()
     return lines[0].rstrip(".") if lines else "a plug-in that says nothing of itself"
+
+
+def check_arguments(loader: Callable[..., Any], leading: int, names: Iterable[str]) -> None:
+    """`TypeError`, a part of a sentence, unless `loader` can be called with so many values and arguments of `names`."""
+    try:
+        signature = inspect.signature(loader)
+    except (TypeError, ValueError):
+        return  # written in C: it says nothing of its arguments
+    try:
+        signature.bind(*range(leading), **dict.fromkeys(names))
+    except TypeError as error:
+        raise TypeError(f"its card and its arguments do not agree: {error}") from error
+
+
+def require(found: type, methods: Iterable[str], what: str) -> None:
+    """`TypeError`, a part of a sentence, unless the class has all `methods` of `what` ("a head")."""
+    missing = [method for method in methods if not callable(getattr(found, method, None))]
+    if missing:
+        raise TypeError(f"the class {found.__qualname__} is not {what}: it has no {', '.join(missing)}")
+
+
+def refuse_trainers_names(names: Iterable[str]) -> None:
+    """`TypeError` where a parameter is called as one of the trainer's: `--set` could not tell them apart."""
+    for name in names:
+        if name in TRAINERS_NAMES:
+            raise TypeError(f"its parameter '{name}' has the name of one of the trainer's; call it otherwise")
 
 
 def hyperparameters_of(found: Callable[..., Any]) -> tuple[Parameter, ...]:

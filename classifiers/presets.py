@@ -38,37 +38,53 @@ _FARAH_BALANCE = {**_FARAH_FUSION, "batch_size": 64, "momentum": 0.9, "weight_de
 # the BLIP2 four-class project names no optimiser, rate or batch: AdamW at its usual rate, batch 32
 _BLIP2 = {**_MUNIA, "optimiser": "adamw", "weight_decay": 1e-2}
 
-_PAPER: dict[str, Mapping[str, Any]] = {
-    "mlp": _BLIP2,
-    "concat": _FARAH_FUSION,
-    "cross_attention": _ABAVISANI,
-    "co_attention": _ABAVISANI,
-    "self_attention": _ABAVISANI,
-    "compact_bilinear": _ABAVISANI,
-    "mmbt": _ABAVISANI,
-    "guided_ca": _MUNIA,
-    "cross_diff_attention": _MUNIA,
-    "cross_attention_003": _MUNIA,
-    "sum": _FARAH_BALANCE,
-    "gated": _FARAH_BALANCE,
-    "film": _FARAH_BALANCE,
-    "transformer_fusion": _FARAH_TRANSFORMER,
-    "bottleneck_fusion": _FARAH_TRANSFORMER,
-    "cmb": _FARAH_CAPTIONS,
-}
+_TRAINED_AS = (
+    (_BLIP2, ("mlp",)),
+    (_FARAH_FUSION, ("concat",)),
+    (
+        _ABAVISANI,
+        (
+            "cross_attention",
+            "cross_attention_printed",
+            "cross_attention_no_cross",
+            "cross_attention_no_self",
+            "cross_attention_no_dropout",
+            "co_attention",
+            "self_attention",
+            "compact_bilinear",
+            "compact_bilinear_gated",
+            "mmbt",
+        ),
+    ),
+    (
+        _MUNIA,
+        (
+            "guided_ca",
+            "guided_ca_diff",
+            "guided_ca_self",
+            "guided_ca_printed",
+            "guided_ca_batch",
+            "cross_diff_attention",
+            "cross_attention_003",
+        ),
+    ),
+    (_FARAH_BALANCE, ("sum", "gated", "film")),
+    (_FARAH_TRANSFORMER, ("transformer_fusion", "bottleneck_fusion")),
+    (_FARAH_CAPTIONS, ("cmb",)),
+)
+_PAPER: dict[str, Mapping[str, Any]] = {head: values for values, heads in _TRAINED_AS for head in heads}
 
 
 def preset_values(preset: str, head: str) -> dict[str, Any]:
     """The trainer's parameters under `preset` that differ from `classifiers.params.Training`'s defaults.
 
-    A variant trains as the head whose name its own begins with (`guided_ca_diff` as `guided_ca`). Raises
-    `HeadError` for an unknown preset and for a head without a source that says how it was trained.
+    A variant trains as the head that it varies. Raises `HeadError` for an unknown preset and for a head without a source
+    that says how it was trained.
     """
     if preset not in PRESETS:
         raise HeadError(f"There is no preset '{preset}'; choose one of {', '.join(PRESETS)}.")
     if preset == "fast":
         return {}
-    known = [name for name in _PAPER if head == name or head.startswith(f"{name}_")]
-    if not known:
+    if head not in _PAPER:
         raise HeadError(f"The head '{head}' has no preset 'paper', its source does not say how to train; use 'fast'.")
-    return dict(_PAPER[max(known, key=len)])
+    return dict(_PAPER[head])

@@ -8,7 +8,14 @@ from functools import partial
 from typing import Any
 
 from classifiers.errors import UnknownBalancer
-from classifiers.plugins import adopted, hyperparameters_of, summary_of
+from classifiers.plugins import (
+    adopted,
+    check_arguments,
+    hyperparameters_of,
+    refuse_trainers_names,
+    require,
+    summary_of,
+)
 from crisis_registry import Parameter, Registry, above, at_least, below, between, load_object
 
 
@@ -127,11 +134,18 @@ _DECLARED = (
 
 
 def _adopt(name: str, found: Any) -> BalancerCard:
-    return adopted(name, found, BalancerCard, "a balancer", partial(_derived, name))
+    card = adopted(name, found, BalancerCard, "a balancer", partial(_derived, name))
+    if isinstance(card.loader, type):
+        require(card.loader, ("plan",), "a balancer")
+    if callable(card.loader):
+        check_arguments(card.loader, 1, card.defaults)
+    refuse_trainers_names(card.defaults)
+    return card
 
 
 def _derived(name: str, found: type) -> BalancerCard:
     """The card of a class that carries none."""
+    require(found, ("plan",), "a balancer")
     source = f"{found.__module__}.{found.__qualname__}"
     return BalancerCard(name, summary_of(found), source, found, hyperparameters_of(found))
 

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from classifiers.errors import HeadError, UnknownHead
 from classifiers.heads.card import HeadCard, dropout, width
 from classifiers.heads.fusion_cards import FUSION_CARDS
 from classifiers.heads.library_cards import LIBRARY_CARDS
-from classifiers.plugins import adopted, hyperparameters_of, summary_of
+from classifiers.plugins import (
+    adopted,
+    check_arguments,
+    hyperparameters_of,
+    refuse_trainers_names,
+    require,
+    summary_of,
+)
 from crisis_registry import Parameter, Registry, above, at_least, each
 
 _DECLARED = (
@@ -92,20 +99,28 @@ _DECLARED = (
 )
 
 
+_TORCH, _LIBRARY = ("logits",), ("fit", "probabilities", "tensors", "load_tensors")
+"""What the class of a head must be able to do, by who trains it."""
+
+
 def _adopt(name: str, found: Any) -> HeadCard:
-    return adopted(name, found, HeadCard, "a head", partial(_derived, name))
+    card = adopted(name, found, HeadCard, "a head", partial(_derived, name))
+    if isinstance(card.loader, type):
+        require(card.loader, _TORCH if card.family == "torch" else _LIBRARY, "a head")
+    if callable(card.loader):
+        check_arguments(card.loader, 2, card.defaults)
+    if card.family == "torch":
+        refuse_trainers_names(card.defaults)
+    return card
 
 
 def _derived(name: str, found: type) -> HeadCard:
     """The card of a class that carries none."""
-    return HeadCard(
-        name,
-        summary_of(found),
-        source=f"{found.__module__}.{found.__qualname__}",
-        loader=found,
-        family="torch" if hasattr(found, "logits") else "library",
-        hyperparameters=hyperparameters_of(found),
-    )
+    family: Literal["torch", "library"] = "torch" if hasattr(found, "logits") else "library"
+    require(found, _TORCH if family == "torch" else _LIBRARY, "a head")
+    source = f"{found.__module__}.{found.__qualname__}"
+    parameters = hyperparameters_of(found)
+    return HeadCard(name, summary_of(found), source=source, loader=found, family=family, hyperparameters=parameters)
 
 
 HEADS = Registry(

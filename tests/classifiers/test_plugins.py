@@ -167,6 +167,63 @@ def test_what_cannot_be_had_is_one_sentence(folder: Path, name: str) -> None:
         head_card(spec)
 
 
+def head_file(folder: Path, name: str, body: str) -> str:
+    """A head whose class has this body, in the file `name`; what --head takes."""
+    text = f"import torch\nfrom classifiers import HeadCard\nfrom crisis_registry import Parameter, at_least\n{body}\n"
+    module = f"{name}_{folder.name.replace('-', '_')}"
+    (folder / f"{module}.py").write_text(text)
+    return f"{module}:Head"
+
+
+def test_a_name_that_begins_as_one_of_ours_takes_nothing_of_its_training(folder: Path) -> None:
+    body = "class Head:\n    def __init__(self, dims, n_outputs): ...\n    def logits(self, prepared): ..."
+    name = head_file(folder, "concat_mine", body)
+    with pytest.raises(HeadError, match="has no preset 'paper'"):
+        split_params(head_card(name), {"preset": "paper"})
+
+
+@pytest.mark.parametrize("parameter", ["lr", "batch_size", "preset"])
+def test_a_parameter_called_as_one_of_the_trainers_is_refused(folder: Path, parameter: str) -> None:
+    body = f"class Head:\n    def __init__(self, dims, n_outputs, {parameter}=2.5): ...\n    def logits(self, p): ..."
+    with pytest.raises(HeadError, match=f"its parameter '{parameter}' has the name of one of the trainer's"):
+        head_card(head_file(folder, f"with_{parameter}", body))
+
+
+@pytest.mark.parametrize("raised", ["ValueError('odd')", "KeyError('k')", "SystemExit(3)", "OSError(5, 'disk')"])
+def test_whatever_a_file_raises_is_one_sentence(folder: Path, raised: str) -> None:
+    kind = raised.partition("(")[0]
+    name = head_file(folder, f"raises_{kind.lower()}", f"raise {raised}")
+    with pytest.raises(HeadError, match=f"The head '{name}' cannot be loaded: {kind}: "):
+        head_card(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters", "says"),
+    [
+        ("dims, n_outputs", "(Parameter('width', 3, at_least(1), 'w'),)", "unexpected keyword argument 'width'"),
+        ("dims, n_outputs, depth", "()", "missing a required argument: 'depth'"),
+        ("dims", "()", "too many positional arguments"),
+    ],
+)
+def test_a_card_that_disagrees_with_its_class_is_refused(
+    folder: Path, arguments: str, parameters: str, says: str
+) -> None:
+    body = (
+        f"class Head:\n    card = HeadCard('h', 's', 'me', hyperparameters={parameters})\n"
+        f"    def __init__(self, {arguments}): ...\n    def logits(self, prepared): ..."
+    )
+    with pytest.raises(HeadError, match=f"its card and its arguments do not agree: .*{says}"):
+        head_card(head_file(folder, "disagrees", body))
+
+
+@pytest.mark.parametrize(("what", "lacks"), [("pathlib:Path", "fit"), ("decimal:Decimal", "fit")])
+def test_any_class_is_not_a_head_nor_a_balancer(what: str, lacks: str) -> None:
+    with pytest.raises(HeadError, match=f"is not a head: it has no {lacks}"):
+        head_card(what)
+    with pytest.raises(HeadError, match="is not a balancer: it has no plan"):
+        BALANCERS[what]
+
+
 @pytest.mark.parametrize("card", [*HEADS.values(), *BALANCERS.values()], ids=lambda card: card.name)
 def test_every_default_lies_in_its_own_range_and_says_what_it_means(card: object) -> None:
     for parameter in (*card.hyperparameters, *TRAINING):  # type: ignore[attr-defined]
