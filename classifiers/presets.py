@@ -78,8 +78,8 @@ _PAPER: dict[str, Mapping[str, Any]] = {head: values for values, heads in _TRAIN
 def preset_values(preset: str, head: str) -> dict[str, Any]:
     """The trainer's parameters under `preset` that differ from `classifiers.params.Training`'s defaults.
 
-    A variant trains as the head that it varies. Raises `HeadError` for an unknown preset and for a head without a source
-    that says how it was trained.
+    A variant trains as the head that it varies. Raises `HeadError` for an unknown preset, and for a head without a
+    source that says how it was trained.
     """
     if preset not in PRESETS:
         raise HeadError(f"There is no preset '{preset}'; choose one of {', '.join(PRESETS)}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +90,7 @@ def choose_protocol(
         protocol = by_file(posts, protocol, split_file, split_seed)
     if split_seed is not None and "official" in protocol.split:
         raise UsageError("--split-seed belongs to a drawn split (--split group, event or random), not an official one.")
-    return replace(protocol, notes=protocol.notes + _warnings(posts, protocol))
+    return protocol
 
 
 def _check_setting(posts: Posts, setting: str | None, split: object) -> None:
@@ -133,22 +132,3 @@ def _undivided(posts: Posts, task: Task, target: str) -> Protocol:
     raw = labels_of(posts, task, target)
     labels = np.array([index.get(label, -1) for label in task.labels(raw)], dtype=np.int64)
     return Protocol(task, "", "", labels, concordance(posts, task), folds=lambda seed: [], target=target)
-
-
-def _warnings(posts: Posts, protocol: Protocol) -> tuple[str, ...]:
-    """What makes the figures of this protocol less than they seem (of the first seed's folds, where it draws)."""
-    notes = []
-    for fold in protocol.folds(0):
-        when = f" when '{fold.name}' is held out" if fold.name else ""
-        train = {posts.groups[row] for row in fold.train}
-        for name, part in (("dev", fold.dev), ("test", fold.test)):
-            shared = len(train & {posts.groups[row] for row in part})
-            if shared:
-                notes.append(
-                    f"{shared} groups (tweets) are in both train and {name}{when}: {name} figures are optimistic"
-                )
-        unseen = set(protocol.labels[np.concatenate([fold.dev, fold.test])]) - set(protocol.labels[fold.train])
-        names = [protocol.task.classes[c] for c in sorted(unseen)]
-        if names:
-            notes.append(f"never seen in train{when}, so always missed in dev and test: {', '.join(names)}")
-    return tuple(notes)

@@ -16,9 +16,10 @@ from classifiers.params import training_dict
 from classifiers.shared import FileRows
 from pipeline.errors import CrisisError
 from pipeline.protocols.choose import Fold, Protocol
+from pipeline.protocols.remarks import remarks
 from pipeline.runs.balance import discordant_rows
 from pipeline.runs.config import RunConfig, asked_config
-from pipeline.runs.material import Material
+from pipeline.runs.material import Material, numbered
 from pipeline.runs.run import PARTS, counted, fit_name
 
 
@@ -101,6 +102,16 @@ class Division:
                 state.update(view[labelled].data)
         return state.hexdigest()
 
+    @cached_property
+    def remarks(self) -> list[str]:
+        """What makes the figures less than they seem."""
+        material = self.material
+        folds: dict[int, list[Fold]] = {}
+        for fit in self.fits:
+            parts = (material.rows[fit.rows[part]] for part in ("train", *PARTS))
+            folds.setdefault(fit.seed, []).append(Fold(fit.fold, *parts))
+        return remarks(self.protocol, folds, numbered(material.posts.groups), material.contents)
+
     @property
     def test_to_train(self) -> float:
         """Test posts per train post, the mean over the fits, where seeds have test posts of their own; 0 where they
@@ -171,7 +182,7 @@ def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
         seeds=division.seeds,
         test_to_train=division.test_to_train,
         left_out=Counter(Status(int(code)).reason for code in gone),
-        notes=(*protocol.notes, *material.visibility.notes(spec.card), *_left_out(division.bad)),
+        notes=(*protocol.notes, *division.remarks, *material.visibility.notes(spec.card), *_left_out(division.bad)),
     )
 
 

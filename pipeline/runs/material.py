@@ -8,7 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from features.text import bare
 from pipeline.datasets.posts import Posts
+from pipeline.inputs.hashing import NO_HASH
 from pipeline.protocols.choose import Protocol
 from pipeline.runs.sources import Source
 from pipeline.runs.views import Views, load_views
@@ -38,11 +40,32 @@ class Material:
         return self.visibility.apply(self.views.arrays)
 
     @cached_property
+    def contents(self) -> dict[str, np.ndarray]:
+        """Of what the views were made from, in words, int64 [posts]: posts with an equal number have the same; -1 where
+        a post is not loaded or has none. Photos are the same byte for byte, texts in what they say.
+        """
+        modalities = {source.modality for source in self.sources}
+        found: dict[str, np.ndarray] = {}
+        if modalities & {"text", "joint"}:
+            found["text"] = numbered([bare(text) for text in self.posts.texts])
+        if "image" in self.views.digests:
+            photos = np.full(len(self.posts), -1, dtype=np.int64)
+            photos[self.rows] = numbered([digest.tobytes() for digest in self.views.digests["image"]], NO_HASH)
+            found["photo"] = photos
+        return found
+
+    @cached_property
     def places(self) -> np.ndarray:
         """int64 [posts]: each post's loaded row, -1 for one that is not loaded or not usable."""
         places = np.full(len(self.posts), -1, dtype=np.int64)
         places[self.rows] = np.where(self.views.usable, np.arange(len(self.rows)), -1)
         return places
+
+
+def numbered(values: Sequence[str] | Sequence[bytes], nothing: str | bytes = "") -> np.ndarray:
+    """int64 [n]: a number for each distinct value, -1 for `nothing`."""
+    numbers: dict[str | bytes, int] = {nothing: -1}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)
 
 
 def load_material(

@@ -30,7 +30,8 @@ USABLE = (Status.OK, Status.BLANK)
 @dataclass(frozen=True)
 class Views:
     """`arrays[name]` [n, D] and `usable` bool [n], aligned with the posts asked for; `left_out` counts the posts
-    that are not usable, per reason; `origins` says per name which encoder made the view. A token view [n, T, D] stays
+    that are not usable, per reason; `origins` says per name which encoder made the view. `digests` has per modality of
+    inputs ("image") the digest of each post's, uint8 [n, 16], zeros where there is none. A token view [n, T, D] stays
     in its file and is `FileRows` here, which heads read by rows.
     """
 
@@ -39,6 +40,7 @@ class Views:
     left_out: Mapping[str, int]
     reasons: np.ndarray
     origins: Mapping[str, Origin]
+    digests: Mapping[str, np.ndarray]
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -56,6 +58,7 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
     """
     arrays: dict[str, np.ndarray] = {}
     origins: dict[str, Origin] = {}
+    digests: dict[str, np.ndarray] = {}
     usable = np.ones(len(wanted), dtype=bool)
     reasons = np.zeros(len(wanted), dtype=np.uint8)
     fresh: set[tuple[Path, str]] = set()
@@ -67,6 +70,7 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
                 _check_fresh(posts, file, source, rows, wanted)
                 _tell_older_decoding(file, source)
                 fresh.add((source.path, source.inputs))
+            digests[source.inputs] = file.hashes(source.inputs)[rows]
             status = file.status_of(source.inputs)[rows]
             good = np.isin(status, USABLE)
             reasons[usable & ~good] = status[usable & ~good]
@@ -74,7 +78,7 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
             arrays[source.name] = _read(file, source, rows)
             origins[source.name] = Origin.of(source, file)
     left_out = Counter(Status(int(code)).reason for code in reasons[~usable])
-    return Views(arrays, usable, dict(left_out), reasons, origins)
+    return Views(arrays, usable, dict(left_out), reasons, origins, digests)
 
 
 def _read(file: FeatureFile, source: Source, rows: np.ndarray) -> np.ndarray:
