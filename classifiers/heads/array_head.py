@@ -40,7 +40,7 @@ class ArrayHead:
         return np.concatenate([views[name] for name in self.dims], axis=1)
 
     def standardised(self, views: Views, dtype: type[np.floating] = np.float32) -> np.ndarray:
-        """[n, sum of D] of `dtype`, minus the mean, divided by the scale; an absent view, a vector of zeros, stays so."""
+        """[n, sum of D] of `dtype`, minus the mean, divided by the scale; zeros, an absent view, are kept."""
         wide = self.side_by_side(views).astype(dtype, copy=False)
         wide -= self.mean
         wide /= self.scale

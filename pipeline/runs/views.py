@@ -141,8 +141,9 @@ def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarr
     command = Origin.of(source, file).command(posts.flags, source.path.parent.parent)
     absent = int((rows < 0).sum())
     if absent:
+        why = " (it knows none of the ids: another --id-column?)" if absent == len(wanted) else ""
         raise CrisisError(
-            f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed; add them with: {command}"
+            f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed{why}; add them with: {command}"
         )
     try:
         texts = text_source(posts, file.provenance.get("content", {}).get("text") or "tweet", source.path.parent.parent)
