@@ -20,6 +20,7 @@ import numpy as np
 
 from features import CARDS, load
 from features.device import lanes, threads_restored, torch_dtype, use_threads
+from features.encoders.tokens import padded, tensors
 from features.images import decode
 from pipeline.extraction.batching import BatchSize, of_like_length
 
@@ -55,8 +56,8 @@ def text_limits(weights: str, precision: str, texts: Sequence[str]) -> dict[str,
     for size in (256, 512, 1024, 2048):
         ready[size] = []
         for slots, _ in of_like_length(lengths, BatchSize(size, "cpu")):
-            inputs, mask = encoder._padded([tokens[slot] for slot in slots])
-            ready[size].append({**inputs, "attention_mask": mask})
+            inputs, mask = padded([tokens[slot] for slot in slots], {})
+            ready[size].append(tensors({**inputs, "attention_mask": mask}, "cpu"))
     return _limits(encoder._model, ready)
 
 

@@ -16,6 +16,18 @@ from features.errors import FeatureError
 Text = str | tuple[str, str]
 """A text, or two segments kept apart (a cleaned tweet, and the caption or knowledge text that goes with it)."""
 
+
+@dataclass(frozen=True)
+class TextRead:
+    """How much of a text an encoder reads. `tokens`: those of the text itself, without marks such as [CLS]; `unknown`:
+    how many of these its tokenizer has no word for; `cut`: whether the text has more than are read.
+    """
+
+    tokens: int
+    unknown: int
+    cut: bool
+
+
 # An address ends where its characters do: a line break, a bracket, an ellipsis or a word of another script that
 # is glued to it stays. Twitter's own short links are letters and digits only, so that "t.co/ab12#flood" keeps its tag.
 _SHORT = r"(?:https?://)?\bt\.co/[A-Za-z0-9]+"

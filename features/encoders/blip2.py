@@ -10,9 +10,11 @@ import numpy as np
 from features.card import Card
 from features.device import to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
-from features.encoders.tokens import masked_mean, padded_batch
+from features.encoders.text_layout import padding_id, table_rows
+from features.encoders.tokenizer import TextTokenizer, Tokens, limit_of
+from features.encoders.tokens import masked_mean, padded, tensors
 from features.errors import FeatureError
-from features.text import Text
+from features.text import Text, TextRead
 from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 WEIGHTS, REVISION = "Salesforce/blip2-opt-2.7b-coco", "b73fb748045e06eb59d3cd69f1a35a182c19256b"
@@ -72,13 +74,14 @@ class _Blip2(Encoder):
 
     def __init__(self, processor: Any, model: Any, identity: dict[str, Any]) -> None:
         self._images = processor.image_processor
-        self._tokenizer = processor.tokenizer
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model = model
         self._queries = model.config.num_query_tokens
-        self._limit = max(1, min(MAX_TOKENS, self._tokenizer.model_max_length))
-        self.identity = {**identity, "max_tokens": self._limit}
+        limit = limit_of(processor.tokenizer, MAX_TOKENS)
+        rows = table_rows(model)
+        self._tokenizer = TextTokenizer(processor.tokenizer, limit, rows, frozenset({"input_ids"}), joins=True)
+        self._fill = {"input_ids": padding_id(processor.tokenizer, model.config, table_rows(model))}
+        self.text_limit = limit
+        self.identity = {**identity, "max_tokens": limit}
 
     def prepare(self, image: Any) -> np.ndarray:
         """[3, height, width] float32, as the model's own processor makes it."""
@@ -111,10 +114,23 @@ class _Blip2(Encoder):
             encoder_attention_mask=seen,
         ).last_hidden_state
 
-    def _tokens(self, texts: Sequence[Text]) -> tuple[Any, Any]:
+    def tokenize(self, texts: Sequence[Text]) -> list[Tokens]:
+        return self._tokenizer(texts)
+
+    def text_length(self, tokens: Tokens) -> int:
+        return tokens.length
+
+    def text_read(self, tokens: Tokens) -> TextRead:
+        return tokens.read
+
+    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+        return self.encode_tokens(self.tokenize(texts))
+
+    def _laid_out(self, tokens: Sequence[Tokens]) -> tuple[Any, Any]:
         """Ids and mask [n, t] of the texts, without image tokens."""
-        found = padded_batch(self._tokenizer, texts, self._limit)
-        return found["input_ids"].to(self._model.device), found["attention_mask"].to(self._model.device)
+        inputs, mask = padded(tokens, self._fill)
+        found = tensors({**inputs, "mask": mask}, self._model.device)
+        return found["input_ids"], found["mask"]
 
 
 class LanguageEncoder(_Blip2):
@@ -146,10 +162,10 @@ class LanguageEncoder(_Blip2):
             asked = self._ask(seen.last_hidden_state)
         return {"image/vision": to_numpy(seen.pooler_output), "image/qformer": to_numpy(asked.float().mean(dim=1))}
 
-    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+    def encode_tokens(self, tokens: Sequence[Tokens]) -> dict[str, np.ndarray]:
         import torch
 
-        ids, mask = self._tokens(texts)
+        ids, mask = self._laid_out(tokens)
         with torch.inference_mode():
             hidden = self._reader(input_ids=ids, attention_mask=mask).last_hidden_state
         return _pool("text", hidden, mask)
@@ -157,7 +173,7 @@ class LanguageEncoder(_Blip2):
     def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         import torch
 
-        ids, mask = self._tokens(texts)
+        ids, mask = self._laid_out(self.tokenize(texts))
         with torch.inference_mode():
             asked = self._ask(self._see(batch).last_hidden_state)
             photo = self._model.language_projection(asked.to(self._model.language_projection.weight.dtype))
@@ -202,10 +218,10 @@ class RetrievalEncoder(_Blip2):
             "image/projected": to_numpy(torch.nn.functional.normalize(projected, dim=-1).mean(dim=1)),
         }
 
-    def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
+    def encode_tokens(self, tokens: Sequence[Tokens]) -> dict[str, np.ndarray]:
         import torch
 
-        ids, mask = self._tokens(texts)
+        ids, mask = self._laid_out(tokens)
         with torch.inference_mode():
             words = self._model.embeddings(input_ids=ids)
             hidden = self._model.qformer(query_embeds=words, query_length=0, attention_mask=mask).last_hidden_state
@@ -217,7 +233,7 @@ class RetrievalEncoder(_Blip2):
     def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         import torch
 
-        ids, mask = self._tokens(texts)
+        ids, mask = self._laid_out(self.tokenize(texts))
         with torch.inference_mode():
             asked = self._ask(self._see(batch).last_hidden_state, ids, mask)
         return {"joint/qformer": to_numpy(asked[:, : self._queries].float().mean(dim=1))}

@@ -14,11 +14,12 @@ import numpy as np
 
 from features.card import Card
 from features.device import place, to_numpy
+from features.encoders.clip_tokens import ClipTokenizer, ClipTokens
 from features.encoders.encoder import Encoder
 from features.encoders.tokens import TOKENS, token_views
 from features.encoders.transforms import of_torchvision
 from features.errors import FeatureError
-from features.text import Text, joined
+from features.text import Text, TextRead
 from features.weights import check_path, describe, is_local, loading
 
 _WEIGHTS = (".safetensors", ".bin", ".pth")
@@ -225,13 +226,14 @@ class ClipEncoder(Encoder):
     ) -> None:
         self._model = model
         self._pixels = of_torchvision(transform, str(transform))
-        self._tokenizer = tokenizer
+        self._tokenizer = ClipTokenizer(tokenizer)
         self._device = device
         self._tokens = tokens
         self._caught = threading.local()
         self._watch("image", getattr(model, "visual", None))
         self._watch("text", model if hasattr(model, "ln_final") else getattr(model, "text", None))
         self.context_length: int = tokenizer.context_length
+        self.text_limit = self.context_length
         self.views = self._probe_views()
         self.identity = {
             "weights": weights,
@@ -273,14 +275,13 @@ class ClipEncoder(Encoder):
     def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         return self.encode_tokens(self.tokenize(texts))
 
-    def tokenize(self, texts: Sequence[Text]) -> list[Any]:
-        """int64 [77] of each text."""
-        return list(self._tokenizer([joined(text) for text in texts])) if texts else []
+    def tokenize(self, texts: Sequence[Text]) -> list[ClipTokens]:
+        return self._tokenizer(texts)
 
-    def encode_tokens(self, tokens: Sequence[Any]) -> dict[str, np.ndarray]:
+    def encode_tokens(self, tokens: Sequence[ClipTokens]) -> dict[str, np.ndarray]:
         import torch
 
-        ids = torch.stack(list(tokens)).to(self._device)
+        ids = torch.stack([one.ids for one in tokens]).to(self._device)
         with torch.inference_mode():
             projected = self._model.encode_text(ids)
             views = {"text/projected": _unit(projected)}
@@ -292,7 +293,10 @@ class ClipEncoder(Encoder):
                     views |= token_views("text", hidden.float(), mask, self.context_length)
         return views
 
-    def text_length(self, tokens: Any) -> int:
+    def text_read(self, tokens: ClipTokens) -> TextRead:
+        return tokens.read
+
+    def text_length(self, tokens: ClipTokens) -> int:
         # every text is padded to the same 77 tokens, so none costs more than another
         return 0
 

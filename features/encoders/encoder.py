@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from features.card import Card
-from features.text import Text
+from features.text import Text, TextRead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,7 @@ class Encoder:
     decides a vector (the weights' digest or id and revision, transform, pooling, lengths) as plain JSON values: it
     goes into the fingerprint. `parallel`: its encode methods may run in several threads at once.
     `default_views`: per modality the view a head reads, where these weights have another one than the card says.
+    `text_limit`: the most tokens that it reads of a text (None: it does not count them).
 
     What is said of a photo, a text or a pair never depends on what else is in its batch.
 
@@ -37,6 +38,7 @@ class Encoder:
     identity: Mapping[str, Any]
     parallel: bool = False
     default_views: Mapping[str, str] = MappingProxyType({})
+    text_limit: int | None = None
 
     @classmethod
     def load(
@@ -77,7 +79,7 @@ class Encoder:
         raise TypeError("this encoder takes no pairs of image and text")
 
     def tokenize(self, texts: Sequence[Text]) -> list[Any]:
-        """What `encode_tokens` and `text_length` take of each text; many texts at once cost less."""
+        """What `encode_tokens`, `text_length` and `text_read` take of each text; many texts at once cost less."""
         return list(texts)
 
     def encode_tokens(self, tokens: Sequence[Any]) -> dict[str, np.ndarray]:
@@ -90,3 +92,7 @@ class Encoder:
         """
         # a token is about four characters long
         return 1 + (sum(map(len, tokens)) if isinstance(tokens, tuple) else len(tokens)) // 4
+
+    def text_read(self, tokens: Any) -> TextRead | None:
+        """How much of one tokenized text is read, also of the text of a pair; None where tokens are not counted."""
+        return None

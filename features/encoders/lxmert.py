@@ -10,12 +10,14 @@ import numpy as np
 from features.card import Card
 from features.device import to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
-from features.encoders.tokens import masked_mean, padded_batch
+from features.encoders.text_layout import padding_id, table_rows
+from features.encoders.tokenizer import TextTokenizer, Tokens, limit_of
+from features.encoders.tokens import masked_mean, padded, tensors
 from features.errors import FeatureError
 from features.regions.load import REGIONS, load_regions
 from features.regions.region import Regions, pack, unpack
-from features.text import Text
-from features.weights import describe, loading, model_of, part_of, quiet_transformers
+from features.text import Text, TextRead
+from features.weights import check_tensors, describe, loading, matching, model_of, part_of, quiet_transformers
 
 
 def load(
@@ -33,6 +35,8 @@ def load(
         return tokenizer, model
 
     tokenizer, model = loading("lxmert", pretrained, read)
+    # the pooled vector is a view
+    check_tensors(matching(model.untrained_tensors, (r"pooler",)), ())
     wanted = model.config.visual_feat_dim
     if source.width != wanted:
         raise FeatureError(
@@ -68,34 +72,43 @@ class LxmertEncoder(Encoder):
     modalities = ("joint",)
 
     def __init__(self, tokenizer: Any, model: Any, regions: Regions, weights: dict[str, Any]) -> None:
-        self._tokenizer = tokenizer
         self._model = model
         self._regions = regions
-        self._limit = max(1, min(tokenizer.model_max_length, model.config.max_position_embeddings))
+        limit = limit_of(tokenizer, model.config.max_position_embeddings)
+        self._tokenizer = TextTokenizer(tokenizer, limit, table_rows(model), frozenset({"input_ids"}), joins=True)
+        self._fill = {"input_ids": padding_id(tokenizer, model.config, table_rows(model))}
+        self.text_limit = limit
         width = (model.config.hidden_size,)
         self.views = {f"joint/{view}": width for view in ("pooled", "language", "vision")}
-        self.identity = {"weights": weights, "regions": dict(regions.identity), "max_tokens": self._limit}
+        self.identity = {"weights": weights, "regions": dict(regions.identity), "max_tokens": limit}
 
     def prepare(self, image: Any) -> np.ndarray:
         """[regions, F + 5] float32, packed; raises `BadImage` for a photo without regions."""
         return pack(self._regions.find(image), self._regions.count)
 
+    def tokenize(self, texts: Sequence[Text]) -> list[Tokens]:
+        return self._tokenizer(texts)
+
+    def text_read(self, tokens: Tokens) -> TextRead:
+        return tokens.read
+
     def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         import torch
 
         device, dtype = self._model.device, self._model.dtype
-        tokens = padded_batch(self._tokenizer, texts, self._limit).to(device)
+        inputs, real = padded(self._tokenizer(texts), self._fill)
+        words = tensors({**inputs, "attention_mask": real}, device)
         features, boxes, there = (torch.from_numpy(part).to(device) for part in unpack(batch))
         with torch.inference_mode():
             found = self._model(
-                input_ids=tokens["input_ids"],
-                attention_mask=tokens["attention_mask"],
+                input_ids=words["input_ids"],
+                attention_mask=words["attention_mask"],
                 visual_feats=features.to(dtype),
                 visual_pos=boxes.to(dtype),
                 visual_attention_mask=there.to(dtype),
             )
         return {
             "joint/pooled": to_numpy(found.pooled_output),
-            "joint/language": to_numpy(masked_mean(found.language_output, tokens["attention_mask"])),
+            "joint/language": to_numpy(masked_mean(found.language_output, words["attention_mask"])),
             "joint/vision": to_numpy(masked_mean(found.vision_output, there)),
         }

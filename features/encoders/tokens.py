@@ -1,4 +1,4 @@
-"""Tokens in and out: texts as padded batches, means over what is not padding, and token views of a fixed length."""
+"""Texts of several lengths as one array, means over what is not padding, and token views of a fixed length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from crisis_registry import Parameter, anything
 from features.device import to_numpy
-from features.text import Text, joined
+from features.encoders.tokenizer import Tokens
 
 TOKENS = Parameter("tokens", False, anything("true or false"), "write the token views as well (large)")
 """The option of every encoder that can write token views."""
@@ -18,16 +18,29 @@ TEXT_TOKENS = 128
 """Text tokens that a token view keeps; what a text has beyond them still counts in `text/cls` and `text/mean`."""
 
 
-def padded_batch(tokenizer: Any, texts: Sequence[Text], limit: int) -> Any:
-    """The tokenizer's tensors of `texts`, each as one string, cut at `limit` tokens and padded on the right."""
-    return tokenizer(
-        [joined(text) for text in texts],
-        padding=True,
-        truncation=True,
-        max_length=limit,
-        padding_side="right",
-        return_tensors="pt",
-    )
+def padded(
+    tokens: Sequence[Tokens], fill: Mapping[str, int], length: int | None = None, left: bool = False
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Ids int64 [n, t] by name, filled up to the longest text (or `length`) with those of `fill`, behind the text or
+    (`left`) before it, and the mask int64 [n, t], 1 where a token is.
+    """
+    lengths = np.array([one.length for one in tokens])
+    longest = int(lengths.max()) if length is None else length
+    mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+    mask = mask[:, ::-1].copy() if left else mask
+    inputs = {}
+    for name in tokens[0].inputs:
+        inputs[name] = np.full((len(tokens), longest), fill.get(name, 0), np.int64)
+        for row, real, one in zip(inputs[name], mask, tokens, strict=True):
+            row[real == 1] = one.inputs[name]
+    return inputs, mask
+
+
+def tensors(inputs: Mapping[str, np.ndarray], device: Any) -> dict[str, Any]:
+    """The arrays as tensors on `device`."""
+    import torch
+
+    return {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
 
 
 def masked_mean(hidden: Any, mask: Any) -> Any:

@@ -10,9 +10,11 @@ import numpy as np
 from features.card import Card
 from features.device import to_numpy, torch_dtype
 from features.encoders.encoder import Encoder
-from features.encoders.tokens import padded_batch
-from features.text import Text
-from features.weights import describe, loading, model_of, part_of, quiet_transformers
+from features.encoders.text_layout import padding_id, table_rows
+from features.encoders.tokenizer import TextTokenizer, Tokens, limit_of
+from features.encoders.tokens import padded, tensors
+from features.text import Text, TextRead
+from features.weights import check_tensors, describe, loading, matching, model_of, part_of, quiet_transformers
 
 
 def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> ViltEncoder:
@@ -27,6 +29,8 @@ def load(*, pretrained: str, revision: str | None, device: str, precision: str) 
         return processor, model
 
     processor, model = loading("vilt", pretrained, read)
+    # the pooled vector is a view
+    check_tensors(matching(model.untrained_tensors, (r"pooler",)), ())
     identity = describe(pretrained, revision)
     return ViltEncoder(processor, model.eval().to(device), identity, version)
 
@@ -55,9 +59,13 @@ class ViltEncoder(Encoder):
 
     def __init__(self, processor: Any, model: Any, weights: dict[str, Any], version: str) -> None:
         self._images = processor.image_processor
-        self._tokenizer = processor.tokenizer
         self._model = model
-        self._limit = model.config.max_position_embeddings
+        limit = limit_of(processor.tokenizer, model.config.max_position_embeddings)
+        names = frozenset({"input_ids", "token_type_ids"})
+        types = model.config.type_vocab_size
+        self._tokenizer = TextTokenizer(processor.tokenizer, limit, table_rows(model), names, types, joins=True)
+        self._fill = {"input_ids": padding_id(processor.tokenizer, model.config, table_rows(model))}
+        self.text_limit = limit
         shortest, divisor = self._images.size["shortest_edge"], self._images.size_divisor
         # the processor bounds the longer side by the ratio of 1333 to 800, and both sides are multiples of the divisor
         self._room = 3 * (shortest + divisor) * (int(1333 / 800 * shortest) + divisor)
@@ -65,7 +73,7 @@ class ViltEncoder(Encoder):
         self.identity = {
             "weights": weights,
             "processor": f"transformers {version} {type(self._images).__name__}",
-            "max_tokens": self._limit,
+            "max_tokens": limit,
         }
 
     def prepare(self, image: Any) -> np.ndarray:
@@ -75,6 +83,12 @@ class ViltEncoder(Encoder):
         flat[:2] = pixels.shape[1:]
         flat[2 : 2 + pixels.size] = pixels.ravel()
         return flat
+
+    def tokenize(self, texts: Sequence[Text]) -> list[Tokens]:
+        return self._tokenizer(texts)
+
+    def text_read(self, tokens: Tokens) -> TextRead:
+        return tokens.read
 
     def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         # photos of one shape go together: no patch is padding, so nothing depends on the company
@@ -89,8 +103,9 @@ class ViltEncoder(Encoder):
     def _encode(self, pixels: np.ndarray, texts: list[Text]) -> np.ndarray:
         import torch
 
-        tokens = padded_batch(self._tokenizer, texts, self._limit).to(self._model.device)
+        inputs, real = padded(self._tokenizer(texts), self._fill)
+        words = tensors({**inputs, "attention_mask": real}, self._model.device)
         images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._model.device, self._model.dtype)
         mask = torch.ones((len(texts), *pixels.shape[2:]), dtype=torch.long, device=self._model.device)
         with torch.inference_mode():
-            return to_numpy(self._model(**tokens, pixel_values=images, pixel_mask=mask).pooler_output)
+            return to_numpy(self._model(**words, pixel_values=images, pixel_mask=mask).pooler_output)

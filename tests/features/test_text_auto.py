@@ -61,7 +61,7 @@ def test_overlong_pair_is_cut_at_the_longer_segment(tmp_path: Path) -> None:
 
 def test_token_views_are_written_on_request_only(tmp_path: Path) -> None:
     folder = str(save_text_model(tmp_path, "bert"))
-    assert set(load(CARDS["bert"], pretrained=folder).views) == {"text/cls", "text/mean"}
+    assert set(load(CARDS["bert"], pretrained=folder).views) == {"text/cls", "text/mean", "text/pooler"}
 
 
 def test_layers_are_the_means_of_transformers_hidden_states(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_layers_are_the_means_of_transformers_hidden_states(tmp_path: Path) -> N
     encoder = load(CARDS["bert"], pretrained=folder, options={"layers": True})
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     names = [f"text/layer-{layer}" for layer in range(model.config.num_hidden_layers + 1)]
-    assert set(encoder.views) == {"text/cls", "text/mean", *names}
+    assert set(encoder.views) == {"text/cls", "text/mean", "text/pooler", *names}
     found = encoder.encode_texts(["help water", "city", "water help city water"])
     with torch.inference_mode():
         states = model(**tokenizer("city", return_tensors="pt"), output_hidden_states=True).hidden_states

@@ -1,0 +1,87 @@
+"""What a folder or repository in the layout of sentence-transformers says of how its authors use the model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from features.errors import FeatureError
+
+_VIEWS = {"cls": "text/cls", "mean": "text/mean", "lasttoken": "text/last"}
+_OLDER = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_lasttoken": "lasttoken",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+}
+
+
+@dataclass(frozen=True)
+class SentenceSettings:
+    """`view`: the one that the authors pool (None: not stated, or one that is not written here); `max_tokens`: where
+    they cut a text; `lowered`: whether they write it in small letters first.
+    """
+
+    view: str | None = None
+    max_tokens: int | None = None
+    lowered: bool = False
+
+
+def settings_of(pretrained: str, revision: str | None) -> SentenceSettings:
+    """Read from `modules.json` and what it names; all unset where there is none.
+
+    Raises `FeatureError` for a file that cannot be read.
+    """
+    modules = _read(pretrained, revision, "modules.json")
+    if not isinstance(modules, list):
+        return SentenceSettings()
+    paths = {str(one.get("type", "")).rpartition(".")[2]: str(one.get("path", "")) for one in modules if _is_plain(one)}
+    own = paths.get("Transformer", "")
+    said = _read(pretrained, revision, f"{own}/sentence_bert_config.json".lstrip("/"))
+    pooling = _read(pretrained, revision, f"{paths['Pooling']}/config.json") if "Pooling" in paths else None
+    said = said if isinstance(said, dict) else {}
+    most = said.get("max_seq_length")
+    return SentenceSettings(
+        view=_VIEWS.get(_mode(pooling)) if isinstance(pooling, dict) else None,
+        max_tokens=most if isinstance(most, int) and most > 0 else None,
+        lowered=said.get("do_lower_case") is True,
+    )
+
+
+def _is_plain(module: Any) -> bool:
+    path = module.get("path", "") if isinstance(module, dict) else None
+    return isinstance(path, str) and ".." not in path and not path.startswith(("/", "\\"))
+
+
+def _mode(pooling: dict[str, Any]) -> str:
+    """The name of the one way of pooling; "" for several at once."""
+    named = pooling.get("pooling_mode")
+    modes = [named] if isinstance(named, str) else named if isinstance(named, list) else None
+    if modes is None:
+        modes = [mode for name, mode in _OLDER.items() if pooling.get(name) is True] or ["mean"]
+    return str(modes[0]) if len(modes) == 1 else ""
+
+
+def _read(pretrained: str, revision: str | None, name: str) -> Any:
+    from transformers.utils.hub import cached_file
+
+    path = cached_file(
+        pretrained,
+        name,
+        revision=revision or "main",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (OSError, ValueError, RecursionError) as error:
+        raise FeatureError(
+            f"The file '{name}' of '{pretrained}' cannot be read as JSON ({type(error).__name__})."
+        ) from error
