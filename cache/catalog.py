@@ -15,7 +15,7 @@ from cache.lock import acquire
 from cache.reader import FeatureFile
 from cache.rows import Status
 from cache.schema import ViewSpec
-from cache.seal import temporary_path, write_sealed
+from cache.seal import added_counts, temporary_path, with_counts, write_sealed
 from cache.snapshot import Segment, list_parts, parts_folder, require_same
 from cache.stored import map_image
 
@@ -117,7 +117,8 @@ def merge(paths: Sequence[str | Path], output: str | Path) -> Path:
             segments += [Segment(at + old.start, at + old.stop, old.image, old.first) for old in one.segments]
         _require_distinct(inputs)
         with sentences(output):
-            write_sealed(output, segments, 0, inputs[0].provenance)
+            counts = added_counts([one.provenance for one in inputs])
+            write_sealed(output, segments, 0, with_counts(inputs[0].provenance, counts))
     finally:
         lock.release()
     return output

@@ -28,6 +28,25 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
+def with_counts(provenance: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]] | None) -> dict[str, Any]:
+    """The provenance with these counts over all rows in the place of others."""
+    said = {name: value for name, value in provenance.items() if name != "counts"}
+    return {**said, "counts": counts} if counts else said
+
+
+def added_counts(every: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """The sums of the counts of several provenances; of those that each of them has."""
+    counts = [_plain(provenance.get("counts")) for provenance in every]
+    shared = [kind for kind in counts[0] if all(one.get(kind, {}).keys() == counts[0][kind].keys() for one in counts)]
+    return {kind: {name: sum(one[kind][name] for one in counts) for name in counts[0][kind]} for kind in shared}
+
+
+def _plain(counts: Any) -> dict[str, dict[str, int]]:
+    """Counts as `FeatureWriter.seal` takes them; what a file says otherwise is left out."""
+    found = counts.items() if isinstance(counts, dict) else ()
+    return {kind: of for kind, of in found if isinstance(of, dict) and all(type(n) is int for n in of.values())}
+
+
 def write_sealed(path: Path, segments: Sequence[Segment], sequence: int, provenance: Mapping[str, Any]) -> None:
     """Write all rows of ``segments`` as the sealed file ``path``, durable when this returns.
 

@@ -17,7 +17,7 @@ from cache.lock import acquire
 from cache.reader import FeatureFile
 from cache.rows import Rows, tables_of
 from cache.schema import Schema, ViewSpec
-from cache.seal import remove_quietly, temporary_path, write_sealed
+from cache.seal import remove_quietly, temporary_path, with_counts, write_sealed
 from cache.snapshot import Snapshot, list_parts, open_part, overlay, part_name, parts_folder, take_snapshot
 
 
@@ -102,8 +102,10 @@ class FeatureWriter:
         self._ids.put(start, tables["posts/id"])
         self._stale = False
 
-    def seal(self) -> Path:
+    def seal(self, counts: Mapping[str, Mapping[str, int]] | None = None) -> Path:
         """Lay everything committed into one sealed file and drop the parts; does nothing if that is so already.
+
+        counts: numbers over all its rows, known only now; they stand under ``"counts"`` in the file's provenance.
 
         Needs as much free disk as the file is large. Raises CacheError when nothing is committed, when the disk does
         not take it, or when a block turns out damaged; the parts stay then.
@@ -115,7 +117,8 @@ class FeatureWriter:
             self._stale = True
             with sentences(self.path):
                 sequence = self._snapshot.newest.header.sequence
-                write_sealed(self.path, self._snapshot.segments, sequence, self._snapshot.newest.provenance)
+                provenance = with_counts(self._snapshot.newest.provenance, counts)
+                write_sealed(self.path, self._snapshot.segments, sequence, provenance)
                 self._drop_parts(sequence)
             self._refresh()
         return self.path

@@ -48,6 +48,7 @@ def info(file: File, json: o.Json = False) -> None:
 
     from cache import FeatureFile, Status
     from pipeline.errors import UsageError
+    from pipeline.extraction.extract import texts_read
 
     if not file.exists() and not file.with_name(file.name + ".parts").exists():
         raise UsageError(f"There is no feature file '{file}'; `crisis cache ls` lists them.")
@@ -58,6 +59,7 @@ def info(file: File, json: o.Json = False) -> None:
             "rows": opened.n,
             "sealed": opened.sealed,
             "status": {Status(int(code)).reason: int(n) for code, n in zip(codes, counts, strict=True)},
+            "texts": texts_read(opened.provenance),
             "views": {name: {"shape": list(v.shape), "dtype": v.dtype} for name, v in opened.views.items()},
             "provenance": opened.provenance,
         }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -206,9 +207,26 @@ def print_result(result: Extracted) -> None:
     o.print_line(f"  {result.rows:,} posts, {result.ok:,} ok; encoded {encoded} in {result.seconds:.1f} s")
     if result.reused:
         o.print_line(f"  {result.reused:,} posts reused from the cache")
+    for line in text_lines(result.texts or {}):
+        o.print_line(f"  {line}")
     for reason, count in result.bad.items():
         named = [post for post, why in result.bad_posts if why == reason]
         more = f", and {count - SHOWN_BAD:,} more" if count > SHOWN_BAD else ""
         o.print_line(f"  {count:,} {reason}: {', '.join(named[:SHOWN_BAD])}{more}")
     if result.interrupted:
         o.print_line("  stopped before the end; run the same command again to go on")
+
+
+def text_lines(texts: Mapping[str, Any]) -> Iterator[str]:
+    """What was not read of the texts, and what was not known."""
+    if texts.get("cut"):
+        cut = f"{texts['cut']:,} of {texts['rows']:,} texts ({percent(texts['cut_share'])})"
+        yield f"{cut} are longer than {texts['limit']} tokens and were cut"
+    if texts.get("unknown"):
+        unknown = f"{texts['unknown']:,} of {texts['tokens']:,} tokens ({percent(texts['unknown_share'])})"
+        yield f"{unknown} are unknown to the tokenizer"
+
+
+def percent(share: float) -> str:
+    """ "3.2 %", "less than 0.1 %"."""
+    return "less than 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"

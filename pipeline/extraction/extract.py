@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -21,6 +21,7 @@ from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.extraction.engine import Engine, local_engine
 from pipeline.extraction.options import ON_ERROR, OVERWRITE, STORED, Options
+from pipeline.extraction.reads import TextReads
 from pipeline.extraction.vectors import VectorStore
 from pipeline.extraction.work import Work
 from pipeline.extraction.worklist import Plan, make_plan
@@ -40,7 +41,8 @@ PART_BYTES = 16 << 20
 class Extracted:
     """What an extraction did. `encoded` counts distinct inputs per modality that went through the encoder now,
     `reused` posts whose row was there already, `bad` posts per reason, `stale` posts whose input changed and
-    whose row was left alone (`--overwrite never`), `gone` posts whose photo is no longer there and whose row is kept.
+    whose row was left alone (`--overwrite never`), `gone` posts whose photo is no longer there and whose row is kept,
+    `texts` how much of the file's texts is read (see `texts_read`; None: not counted).
     """
 
     file: Path
@@ -53,12 +55,19 @@ class Extracted:
     gone: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    texts: dict[str, Any] | None = None
     bad_posts: list[tuple[str, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         keys = ("rows", "ok", "bad", "encoded", "reused", "stale", "gone", "interrupted")
         values = asdict(self)
-        return {"file": str(self.file), **{key: values[key] for key in keys}, "seconds": round(self.seconds, 3)}
+        texts = {} if self.texts is None else {"texts": self.texts}
+        return {
+            "file": str(self.file),
+            **{key: values[key] for key in keys},
+            **texts,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def cache_path(cache: Path, dataset: str, card: Card, mark: Fingerprint) -> Path:
@@ -95,9 +104,9 @@ def extract(posts: Posts, card: Card, encoder: Encoder, cache: Path, options: Op
             captions=tuple(encoder.captions),
         ) as writer,
     ):
-        _run(posts, encoder, source, hashing, options, writer, interrupts, result)
+        reads = _run(posts, encoder, source, hashing, options, writer, interrupts, result)
         if not result.interrupted:
-            writer.seal()
+            _seal(posts, writer, reads)
         if (final := writer.committed) is not None:
             _count(posts, final, result)
     result.seconds = time.monotonic() - started
@@ -113,14 +122,14 @@ def _run(
     writer: FeatureWriter,
     interrupts: Interrupts,
     result: Extracted,
-) -> None:
+) -> TextReads:
     clean = CLEANERS[options.cleaner]
     inputs = [inputs_of(posts, modality, clean, source, hashing) for modality in encoder.modalities]
     plan = make_plan(posts, inputs, writer.committed, options)
     redone = plan.rows[plan.fresh] if options.overwrite == "always" else np.empty(0, np.int64)
     with (
         VectorStore(writer, encoder.modalities, ignore=redone) as store,
-        local_engine(Work(posts, encoder, inputs, store, options)) as engine,
+        local_engine(work := Work(posts, encoder, inputs, store, options)) as engine,
         _bar(plan.todo) as bar,
     ):
         try:
@@ -135,6 +144,17 @@ def _run(
     result.reused = len(posts) - plan.todo
     result.stale, result.gone = plan.stale, plan.gone
     result.interrupted = interrupts.asked and done < len(plan.rows)
+    return work.reads
+
+
+def _seal(posts: Posts, writer: FeatureWriter, reads: TextReads) -> None:
+    """Lay the file out, with how much of its texts was read; a file that is sealed already says so."""
+    committed = writer.committed
+    if committed is None or committed.sealed:
+        writer.seal()
+        return
+    counts = reads.counts(committed, np.asarray(committed.rows_of(posts.ids), dtype=np.int64))
+    writer.seal({} if counts is None else {"texts": counts})
 
 
 def _commit_all(engine: Engine, plan: Plan, store: VectorStore, interrupts: Interrupts, bar: tqdm[Any]) -> int:
@@ -172,10 +192,33 @@ def _count(posts: Posts, file: FeatureFile, result: Extracted) -> None:
         held = there[status == code]
         result.bad[reason] = len(held)
         result.bad_posts += [(posts.ids[post], reason) for post in held[:1000].tolist()]
+    result.texts = texts_read(file.provenance)
     if result.stale:
         warn(f"{result.stale} posts changed since their rows were computed and were left alone (--overwrite never)")
     if result.gone:
         warn(f"{result.gone} posts' photos are no longer there; their rows are kept (--overwrite always drops them)")
+
+
+def texts_read(provenance: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How much of a sealed file's texts was read: the `limit` in tokens, `rows` with a good text, how many of them were
+    `cut` (and the `cut_share`), the `tokens` that were read and those that are `unknown` to the tokenizer (and the
+    `unknown_share`); None where that was not counted.
+    """
+    every = provenance.get("counts")
+    counts = every.get("texts") if isinstance(every, dict) else None
+    names = ("rows", "cut", "tokens", "unknown")
+    if not isinstance(counts, dict) or any(type(counts.get(name)) is not int for name in names):
+        return None
+    rows, cut, tokens, unknown = (counts[name] for name in names)
+    return {
+        "limit": provenance.get("text_limit"),
+        "rows": rows,
+        "cut": cut,
+        "cut_share": round(cut / max(rows, 1), 6),
+        "tokens": tokens,
+        "unknown": unknown,
+        "unknown_share": round(unknown / max(tokens, 1), 6),
+    }
 
 
 def overall(file: FeatureFile, rows: np.ndarray, modalities: Collection[str]) -> np.ndarray:
@@ -206,6 +249,7 @@ def _provenance(
         },
         "fingerprint": mark.digest,
         "content": mark.content,
+        **({} if encoder.text_limit is None else {"text_limit": encoder.text_limit}),
         "dataset": posts.name,
         "versions": versions,
         # a file name may hold bytes that are no UTF-8

@@ -76,8 +76,10 @@ class Reader:
                 self._work.store.claim(modality, state.hash, row)
                 new[state.hash] = post
         if modality == "text":
-            texts = [inputs.load(post, digest) for digest, post in new.items()]
-            return Pending(inputs, states, row_of, new, tokens=self._work.encoder.tokenize(texts))
+            tokens = self._tokens(inputs, new)
+            return Pending(inputs, states, row_of, new, tokens=tokens)
+        if isinstance(inputs, PairInputs) and self._work.reads.wants(inputs):
+            self._tokens(inputs, new)
         sharing: dict[str | int, list[int]] = {}
         for slot, post in enumerate(new.values()):
             photo = inputs.photo(post) if isinstance(inputs, PairInputs) else slot
@@ -86,6 +88,17 @@ class Reader:
         photos = [items[slots[0]] for slots in sharing.values()]
         loaded = Ahead(self._pool, partial(self._load, inputs), photos, AHEAD)
         return Pending(inputs, states, row_of, new, loaded, list(sharing.values()))
+
+    def _tokens(self, inputs: Inputs, new: dict[bytes, int]) -> list[Any]:
+        """What the encoder makes of the new texts; how much of them it reads is noted."""
+        if isinstance(inputs, PairInputs):
+            texts = [inputs.text(post) for post in new.values()]
+        else:
+            texts = [inputs.load(post, digest) for digest, post in new.items()]
+        tokens = self._work.encoder.tokenize(texts)
+        if self._work.reads.wants(inputs):
+            self._work.reads.note(list(new.values()), tokens)
+        return tokens
 
     def _load(self, inputs: Inputs, item: tuple[bytes, int]) -> Any:
         digest, post = item

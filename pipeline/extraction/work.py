@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from features import Encoder
 from pipeline.datasets.posts import Posts
 from pipeline.extraction.options import STORED, Options
+from pipeline.extraction.reads import TextReads
 from pipeline.extraction.vectors import VectorStore
 from pipeline.inputs.inputs import Inputs
 
@@ -19,7 +20,7 @@ from pipeline.inputs.inputs import Inputs
 @dataclass(frozen=True)
 class Work:
     """`inputs` are those of each modality that the encoder reads; in the `store` are the vectors that need not be made
-    again.
+    again; `reads` takes note of how much of each text is read.
     """
 
     posts: Posts
@@ -27,6 +28,10 @@ class Work:
     inputs: Sequence[Inputs]
     store: VectorStore
     options: Options
+    reads: TextReads = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reads", TextReads(self.encoder, self.inputs, len(self.posts)))
 
     @property
     def dtype(self) -> np.dtype[Any]:
