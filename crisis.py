@@ -162,6 +162,7 @@ def fit(
     preset: str = "fast",
     params: Mapping[str, Any] | None = None,
     balance: Balance | None = None,
+    missing: str = "skip",
     cache: str | Path = _CACHE,
     runs: str | Path = _RUNS,
     workers: int | None = None,
@@ -170,8 +171,9 @@ def fit(
     """Train a head on cached features over several seeds, evaluate it, and write the run.
 
     `model`, `image`, `text` and `caption` name whose vectors (`"bert"`, `"bert:text/cls"`); what is cached, where none
-    is named. `seeds`: how many, or which. `params` are the head's and the trainer's. `protocol` may say `split_set`,
-    `setting`, `split`, `split_seed` and `test_event`, as the flags of `crisis fit-head` do.
+    is named. `seeds`: how many, or which. `params` are the head's and the trainer's. `missing`: a post that
+    lacks a view is left out ("skip"), or has it "absent". `protocol` may say `split_set`, `setting`, `split`,
+    `split_seed`, `test_event`, `split_file` and `target`, as the flags of `crisis fit-head` do.
 
         run = crisis.fit(posts, head="guided_ca", image="classic", text="classic", seeds=3)
     """
@@ -180,16 +182,9 @@ def fit(
 
     spec = HeadSpec(head, {"preset": preset, **(params or {})}, balance or Balance())
     spec.split()
-    asked = _protocol(posts, task, protocol)
     named = {"model": model, "image": image, "text": text, "caption": caption}
-    return fit_head(
-        _material(posts, [asked], head, Path(cache), named),
-        asked,
-        spec,
-        _seeds(seeds),
-        Path(runs),
-        workers=workers,
-    )
+    material, (asked,) = _material(posts, [task], protocol, head, Path(cache), named, missing)
+    return fit_head(material, asked, spec, _seeds(seeds), Path(runs), workers=workers)
 
 
 def sweep(
@@ -205,6 +200,7 @@ def sweep(
     preset: str = "fast",
     params: Mapping[str, Any] | None = None,
     balances: Sequence[Balance] | None = None,
+    missing: str = "skip",
     cache: str | Path = _CACHE,
     runs: str | Path = _RUNS,
     workers: int | None = None,
@@ -225,17 +221,9 @@ def sweep(
     specs = [HeadSpec(head, own, balance) for head in heads for balance in balances or [Balance()]]
     for spec in specs:
         spec.split()
-    asked = [_protocol(posts, task, protocol) for task in tasks]
     named = {"model": model, "image": image, "text": text, "caption": caption}
-    found = fit_matrix(
-        _material(posts, asked, specs[0].head, Path(cache), named),
-        asked,
-        specs,
-        _seeds(seeds),
-        Path(runs),
-        workers=workers,
-        keep=True,
-    )
+    material, asked = _material(posts, list(tasks), protocol, specs[0].head, Path(cache), named, missing)
+    found = fit_matrix(material, asked, specs, _seeds(seeds), Path(runs), workers=workers, keep=True)
     for run in found:
         if isinstance(run, Exception):
             raise run
@@ -243,18 +231,24 @@ def sweep(
 
 
 def _material(
-    posts: Posts, protocols: Sequence[Protocol], head: str, cache: Path, named: Mapping[str, str | None]
-) -> Material:
+    posts: Posts,
+    tasks: Sequence[str | None],
+    protocol: Mapping[str, Any],
+    head: str,
+    cache: Path,
+    named: Mapping[str, str | None],
+    missing: str,
+) -> tuple[Material, list[Protocol]]:
+    """The views that are named, and the protocol of each task for them."""
+    from pipeline.protocols.choose import choose_protocol
     from pipeline.runs.material import load_material
     from pipeline.runs.sources import choose_sources
+    from pipeline.runs.visibility import Visibility
 
-    return load_material(posts, protocols, choose_sources(posts, cache, head, **named))
-
-
-def _protocol(posts: Posts, task: str | None, protocol: Mapping[str, Any]) -> Protocol:
-    from pipeline.protocols.choose import choose_protocol
-
-    return choose_protocol(posts, task=task, **protocol)
+    sources = choose_sources(posts, cache, head, **named)
+    modalities = {source.modality for source in sources}
+    asked = [choose_protocol(posts, task=task, modalities=modalities, **protocol) for task in tasks]
+    return load_material(posts, asked, sources, Visibility(missing=missing)), asked
 
 
 def _seeds(seeds: int | Sequence[int]) -> Sequence[int]:

@@ -40,10 +40,16 @@ class ArrayHead:
         return np.concatenate([views[name] for name in self.dims], axis=1)
 
     def standardised(self, views: Views, dtype: type[np.floating] = np.float32) -> np.ndarray:
-        """[n, sum of D] of `dtype`, minus the mean, divided by the scale."""
+        """[n, sum of D] of `dtype`, minus the mean, divided by the scale; zeros, an absent view, are kept."""
         wide = self.side_by_side(views).astype(dtype, copy=False)
         wide -= self.mean
         wide /= self.scale
+        end = 0
+        for name, width in self.dims.items():
+            start, end = end, end + width
+            absent = ~views[name].any(axis=1)
+            if absent.any():
+                wide[absent, start:end] = 0
         return wide
 
     def tensors(self) -> dict[str, np.ndarray]:

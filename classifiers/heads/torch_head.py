@@ -44,9 +44,13 @@ class TorchHead(nn.Module):
             self.get_buffer(f"scale_{index}").copy_(torch.from_numpy(scales[name]))
 
     def standardised(self, views: Mapping[str, Tensor]) -> list[Tensor]:
-        """Each view [B, D] minus its train mean, divided by its train deviation, in the order of names."""
+        """Each view [B, D] minus its train mean, divided by its train deviation, in the order of names. A vector of
+        zeros, an absent view, stays one: it says of the post what the mean of train says.
+        """
         return [
-            (views[name] - self.get_buffer(f"mean_{index}")).div_(self.get_buffer(f"scale_{index}"))
+            (views[name] - self.get_buffer(f"mean_{index}"))
+            .div_(self.get_buffer(f"scale_{index}"))
+            .mul_(views[name].any(dim=-1, keepdim=True))
             for index, name in enumerate(self.dims)
         ]
 

@@ -286,6 +286,14 @@ class SourceFlags:
         float | None, typer.Option(help="Mix training: percent of train posts that keep their caption.")
     ] = None
 
+    missing: Annotated[
+        str,
+        one_of(
+            "pipeline.runs.visibility:MISSING",
+            help="A post that lacks a view: skip it, or take the view for absent (zeros once standardised).",
+        ),
+    ] = "skip"
+
     def choose(self, posts: Posts, cache: Path, head: str) -> list[Source]:
         """The views for `head`, checked against how many it and the setting need."""
         from pipeline.runs.sources import choose_sources, specs_by_modality
@@ -301,7 +309,7 @@ class SourceFlags:
         """Which views are visible in training and in asking."""
         from pipeline.runs.visibility import Visibility
 
-        return Visibility(self.eval_setting, self.mix_share)
+        return Visibility(self.eval_setting, self.mix_share, self.missing)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,12 @@ from pipeline.errors import CrisisError
 from pipeline.extraction.options import Options
 from pipeline.inputs.freshness import CHANGED, GONE, input_states
 from pipeline.inputs.inputs import Inputs
+from pipeline.log import say
 
 MANY = 10
 BAD_PHOTO = (Status.IMAGE_MISSING, Status.IMAGE_UNDECODABLE, Status.IMAGE_TOO_LARGE, Status.IMAGE_OUTSIDE)
+SAMPLED = 100
+"""Posts that are looked at when a file knows none of the ids."""
 JOIN_GAP = 256
 """Changed rows nearer than this are written as one part, with the unchanged rows between them copied."""
 
@@ -52,7 +55,7 @@ def make_plan(posts: Posts, inputs: Sequence[Inputs], cached: FeatureFile | None
     Raises `CrisisError` when the file holds other posts, or most inputs changed: both look like another dataset
     under the same name.
     """
-    rows = _rows_of(posts, cached)
+    rows = _rows_of(posts, inputs, cached)
     fresh = np.ones(len(posts), dtype=bool)
     stale = gone = 0
     if cached is not None and options.overwrite != "always":
@@ -76,18 +79,36 @@ def make_plan(posts: Posts, inputs: Sequence[Inputs], cached: FeatureFile | None
     return Plan(wanted, chosen, np.where(chosen >= 0, fresh[chosen], False), stale, gone)
 
 
-def _rows_of(posts: Posts, cached: FeatureFile | None) -> np.ndarray:
+def _rows_of(posts: Posts, inputs: Sequence[Inputs], cached: FeatureFile | None) -> np.ndarray:
     if cached is None or cached.n == 0:
         return np.arange(len(posts), dtype=np.int64)
     rows = np.asarray(cached.rows_of(posts.ids), dtype=np.int64).copy()
     new = np.flatnonzero(rows < 0)
     if len(new) == len(posts):
-        raise CrisisError(
-            f"The cache file {cached.path} holds none of these posts: it belongs to another dataset named "
-            f"'{posts.name}'; give this one a name of its own with --name."
+        if not _has_their_inputs(cached, inputs, len(posts)):
+            raise CrisisError(
+                f"The cache file {cached.path} holds none of these posts: it belongs to another dataset named "
+                f"'{posts.name}'; give this one a name of its own with --name."
+            )
+        say(
+            f"{cached.path.name} knows these texts and photos under other ids (another --id-column): their rows are "
+            "added, and nothing is encoded twice"
         )
     rows[new] = cached.n + np.arange(len(new))
     return rows
+
+
+def _has_their_inputs(cached: FeatureFile, inputs: Sequence[Inputs], posts: int) -> bool:
+    """Whether the file has most of the inputs of some posts, evenly taken, under whatever ids."""
+    known = there = 0
+    for one in inputs:
+        digests = {digest.tobytes() for digest in cached.hashes(one.modality)}
+        for post in np.unique(np.linspace(0, posts - 1, SAMPLED, dtype=np.int64)).tolist():
+            found = one.examine(post)
+            if found.status == Status.OK:
+                there += 1
+                known += found.hash in digests
+    return known > there / 2
 
 
 def _refuse_other_dataset(posts: Posts, cached: FeatureFile, changed: np.ndarray) -> None:

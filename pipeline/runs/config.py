@@ -25,7 +25,8 @@ class RunConfig:
     balance: how train was balanced, as `classifiers.Balance.as_dict` says it, and its short name as "label".
     views, fingerprints: per view its label (model, short fingerprint, view) and its encoder's full fingerprint.
     identity: a digest of what these words leave open: labels, folds, vectors; None where nothing was trained.
-    eval_setting, mix_share: which views were visible, see `pipeline.runs.visibility.Visibility`.
+    eval_setting, mix_share, missing: which views were visible, see `pipeline.runs.visibility.Visibility`; the JSON
+    leaves it unsaid that posts without a view were skipped.
     seeds: those of the fits, or of the drawn splits where nothing is trained.
     test_to_train: test posts per train post where every seed draws test posts of its own, else 0.
     fused: the runs that were put together, as {"run": folder name, "head": name}; None in any other run.
@@ -50,6 +51,7 @@ class RunConfig:
     identity: str | None = None
     eval_setting: str | None = None
     mix_share: float | None = None
+    missing: str = "skip"
     seeds: tuple[int, ...]
     test_to_train: float = 0.0
     fused: tuple[Mapping[str, str], ...] | None = None
@@ -143,15 +145,16 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "identity": (str, _NONE),
     "eval_setting": (str, _NONE),
     "mix_share": (int, float, _NONE),
+    "missing": (str,),
     "seeds": (list,),
     "test_to_train": (int, float),
     "fused": (list,),
     "left_out": (dict,),
     "notes": (list,),
 }
-_OPTIONAL = frozenset({"balance", "identity", "eval_setting", "mix_share", "test_to_train", "fused", "target"})
-_USUAL: dict[str, Any] = {"fused": None, "target": "pair"}
+_USUAL: dict[str, Any] = {"fused": None, "target": "pair", "missing": "skip"}
 """What goes without saying."""
+_OPTIONAL = frozenset({"balance", "identity", "eval_setting", "mix_share", "test_to_train", *_USUAL})
 
 
 def _many(value: Any) -> bool:

@@ -168,6 +168,7 @@ def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
     material, protocol = division.material, division.protocol
     gone = material.views.reasons[(protocol.labels[material.rows] >= 0) & ~material.views.usable]
     parameters = {**own, **training_dict(training)}
+    unseen = material.visibility.notes(spec.card, material.views.absent)
     return RunConfig(
         **asked_config(material.posts, protocol),
         head=spec.head,
@@ -179,10 +180,16 @@ def trained_config(division: Division, spec: HeadSpec) -> RunConfig | None:
         identity=division.identity,
         eval_setting=material.visibility.eval_setting,
         mix_share=material.visibility.mix_share,
+        missing=material.visibility.missing,
         seeds=division.seeds,
         test_to_train=division.test_to_train,
         left_out=Counter(Status(int(code)).reason for code in gone),
-        notes=(*protocol.notes, *division.remarks, *material.visibility.notes(spec.card), *_left_out(division.bad)),
+        notes=(
+            *protocol.notes,
+            *division.remarks,
+            *unseen,
+            *_left_out(division.bad),
+        ),
     )
 
 

@@ -73,4 +73,4 @@ def load_material(
 ) -> Material:
     """The views of all posts that one of the `protocols` labels; raises as `load_views` and `Material.visible`."""
     rows = np.flatnonzero(np.any([protocol.labels >= 0 for protocol in protocols], axis=0))
-    return Material(posts, rows, sources, load_views(posts, sources, rows), visibility)
+    return Material(posts, rows, sources, load_views(posts, sources, rows, visibility.missing == "absent"), visibility)

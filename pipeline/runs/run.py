@@ -162,7 +162,8 @@ class Run:
     def warnings(self) -> list[str]:
         """What a reader of the figures must know: posts left out, and what the protocol cannot promise."""
         left_out = self.config.left_out
-        said = [f"{sum(left_out.values())} labelled posts are left out: {counted(left_out)}"] if left_out else []
+        said = [f"{sum(left_out.values())} labelled posts are left out: {counted(left_out)}{self._keeping()}"]
+        said = said if left_out else []
         said += self.config.notes
         seeds = self.config.seeds
         shared = len(seeds) > 1 and not self.config.test_to_train
@@ -174,11 +175,17 @@ class Run:
             )
         return said
 
+    def _keeping(self) -> str:
+        """What would keep posts that lack one of several views."""
+        several = len(self.config.views) > 1 and self.config.missing == "skip" and self.config.identity is not None
+        return "; those that have one of the views can stay, with --missing absent" if several else ""
+
     def as_json(self) -> dict[str, Any]:
         """What a command prints of a run with --json."""
         config = self.config.to_json()
         keys = ("task", "setting", "split", "head", "preset", "views", "seeds", "left_out", "notes")
-        further = [key for key in ("target", "balance", "eval_setting", "mix_share") if config.get(key) is not None]
+        maybe = ("target", "balance", "eval_setting", "mix_share", "missing")
+        further = [key for key in maybe if config.get(key) is not None]
         return {"run": str(self.folder), **{key: config[key] for key in (*keys, *further)}, **self.summary}
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -31,7 +31,8 @@ USABLE = (Status.OK, Status.BLANK)
 class Views:
     """`arrays[name]` [n, D] and `usable` bool [n], aligned with the posts asked for; `left_out` counts the posts
     that are not usable, per reason; `origins` says per name which encoder made the view. `digests` has per modality of
-    inputs ("image") the digest of each post's, uint8 [n, 16], zeros where there is none. A token view [n, T, D] stays
+    inputs ("image") the digest of each post's, uint8 [n, 16], zeros where there is none; `absent` counts per name the
+    usable posts whose vector is of zeros, because they lack the view. A token view [n, T, D] stays
     in its file and is `FileRows` here, which heads read by rows.
     """
 
@@ -41,6 +42,7 @@ class Views:
     reasons: np.ndarray
     origins: Mapping[str, Origin]
     digests: Mapping[str, np.ndarray]
+    absent: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -48,10 +50,11 @@ class Views:
         return {name: origin.fingerprint for name, origin in self.origins.items()}
 
 
-def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> Views:
+def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray, keep_partial: bool = False) -> Views:
     """The views of the posts `wanted` (int64 [n]), in the stored dtype, checked against checksums.
 
-    Pooled views are read; token views stay in their file, which is read as their posts are asked for.
+    Pooled views are read; token views stay in their file, which is read as their posts are asked for. A post that lacks
+    one of several views is not usable, or with `keep_partial` it is, and what it lacks is zeros.
 
     Raises `CrisisError` with the command that mends it when posts are missing from a file or a text or
     photo changed since; photos that are no longer there are not missed.
@@ -59,7 +62,7 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
     arrays: dict[str, np.ndarray] = {}
     origins: dict[str, Origin] = {}
     digests: dict[str, np.ndarray] = {}
-    usable = np.ones(len(wanted), dtype=bool)
+    there: dict[str, np.ndarray] = {}
     reasons = np.zeros(len(wanted), dtype=np.uint8)
     fresh: set[tuple[Path, str]] = set()
     for source in sources:
@@ -73,12 +76,17 @@ def load_views(posts: Posts, sources: Sequence[Source], wanted: np.ndarray) -> V
             digests[source.inputs] = file.hashes(source.inputs)[rows]
             status = file.status_of(source.inputs)[rows]
             good = np.isin(status, USABLE)
-            reasons[usable & ~good] = status[usable & ~good]
-            usable &= good
+            reasons = np.where((reasons == 0) & ~good, status, reasons)
+            there[source.name] = good
             arrays[source.name] = _read(file, source, rows)
             origins[source.name] = Origin.of(source, file)
+    usable = (np.any if keep_partial else np.all)(list(there.values()), axis=0)
+    absent: dict[str, int] = {}
+    for name, good in there.items() if keep_partial else ():
+        arrays[name] = _without(arrays[name], ~good)
+        absent[name] = int((usable & ~good).sum())
     left_out = Counter(Status(int(code)).reason for code in reasons[~usable])
-    return Views(arrays, usable, dict(left_out), reasons, origins, digests)
+    return Views(arrays, usable, dict(left_out), reasons, origins, digests, absent)
 
 
 def _read(file: FeatureFile, source: Source, rows: np.ndarray) -> np.ndarray:
@@ -94,6 +102,16 @@ def _read(file: FeatureFile, source: Source, rows: np.ndarray) -> np.ndarray:
     spec = file.views[source.view]
     lies = Place(str(place[0]), place[1], np.dtype(spec.dtype).str, (file.n, *spec.shape))
     return cast(np.ndarray, FileRows(lies, rows))
+
+
+def _without(view: np.ndarray, absent: np.ndarray) -> np.ndarray:
+    """The view with zeros in the rows `absent`."""
+    if not absent.any():
+        return view
+    if isinstance(view, FileRows):
+        return cast(np.ndarray, view.taking(np.where(absent, -1, np.arange(len(view)))))
+    kept: np.ndarray = np.where(absent[:, None], view.dtype.type(0), view)
+    return kept
 
 
 def _check_view(file: FeatureFile, source: Source) -> None:
@@ -123,8 +141,9 @@ def _check_fresh(posts: Posts, file: FeatureFile, source: Source, rows: np.ndarr
     command = Origin.of(source, file).command(posts.flags, source.path.parent.parent)
     absent = int((rows < 0).sum())
     if absent:
+        why = " (it knows none of the ids: another --id-column?)" if absent == len(wanted) else ""
         raise CrisisError(
-            f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed; add them with: {command}"
+            f"{source.path.name} lacks {absent} of the {len(wanted)} posts needed{why}; add them with: {command}"
         )
     try:
         texts = text_source(posts, file.provenance.get("content", {}).get("text") or "tweet", source.path.parent.parent)

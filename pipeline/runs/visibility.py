@@ -1,13 +1,14 @@
 """Which views a head sees when it is trained and when it is asked: settings of evaluation, and mix training.
 
 Both are Farah's (2025, Table 4.1 and section 4.5.3). A view that is not visible is zeros, which heads over segments
-(`cmb`) leave out of account. Views are laid out in blocks: the posts with all views, and where needed the posts again
-as they are asked, and again without captions; a fit chooses among them by row number.
+(`cmb`) leave out of account and others read as the mean of train. Views are laid out in blocks: the posts with all
+views, and where needed the posts again as they are asked, and again without captions; a fit chooses among them by row
+number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from classifiers import HeadCard, HeadError
 from classifiers.shared import FileRows
+from crisis_registry import did_you_mean
 from pipeline.errors import UsageError
 
 
@@ -59,14 +61,24 @@ def mixed_out(rows: np.ndarray, share: float, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(posts)[round(share * len(posts)) :]
 
 
+MISSING = ("skip", "absent")
+
+
 @dataclass(frozen=True)
 class Visibility:
     """`eval_setting` is one of `EVAL_SETTINGS`, or None for all views in training and asking; `mix_share` is the share
-    of train posts that keep their caption, in percent, or None for all.
+    of train posts that keep their caption, in percent, or None for all. `missing` says what becomes of a post that has
+    not all of the views: it is left out ("skip"), or the views that it lacks are "absent", vectors of zeros.
     """
 
     eval_setting: str | None = None
     mix_share: float | None = None
+    missing: str = "skip"
+
+    def __post_init__(self) -> None:
+        if self.missing not in MISSING:
+            near = did_you_mean(self.missing, MISSING)
+            raise UsageError(f"--missing takes {' or '.join(MISSING)}, and not '{self.missing}'{near}.")
 
     def trained(self, modalities: Sequence[str]) -> tuple[str, ...]:
         """Which of the `modalities` there are to train on; `UsageError` where they do not fit the setting."""
@@ -84,12 +96,17 @@ class Visibility:
             raise UsageError("--mix-share takes captions away in training; give --caption beside --text or --image.")
         return names
 
-    def notes(self, card: HeadCard) -> tuple[str, ...]:
-        """What a reader of the figures must know of a head that has no notion of an absent view."""
+    def notes(self, card: HeadCard, absent: Mapping[str, int]) -> Iterator[str]:
+        """What a reader of the figures must know of views that are not there: how many posts lack which (`absent`), and
+        what a head makes of them that has no notion of an absent view.
+        """
+        lacking = {name: count for name, count in absent.items() if count}
+        if lacking:
+            said = ", ".join(f"{count:,} posts have no {name} view" for name, count in lacking.items())
+            yield f"{said}: it is absent (--missing absent)"
         hidden = self.mix_share is not None or (self.eval_setting and len(set(self.eval_setting.split("_"))) > 1)
-        if not hidden or card.tokens:
-            return ()
-        return (f"the head {card.name} reads a view that is not shown as a vector of zeros; cmb leaves it out",)
+        if (hidden or lacking) and not card.tokens:
+            yield f"the head {card.name} reads a view that is not shown as the mean of train; cmb leaves it out"
 
     def apply(self, views: Mapping[str, np.ndarray]) -> VisibleViews:
         """The `views` [n, ...] as they are seen; where that is one block, the very arrays of `views`."""

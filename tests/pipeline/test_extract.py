@@ -225,8 +225,10 @@ def test_another_dataset_of_the_same_name_is_refused(tmp_path: Path) -> None:
     posts = make_posts(tmp_path / "data")
     first = run(posts, tmp_path / "cache")
     before = first.file.read_bytes()
+    other = make_posts(tmp_path / "other", seed=5)
+    other = replace(other, ids=[f"other-{i}" for i in range(60)], texts=[f"other {text}" for text in other.texts])
     with pytest.raises(CrisisError, match="another dataset named 'small'"):
-        run(replace(posts, ids=[f"other-{i}" for i in range(60)]), tmp_path / "cache")
+        run(other, tmp_path / "cache")
     assert first.file.read_bytes() == before
 
 
