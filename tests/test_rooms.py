@@ -35,6 +35,7 @@ LIBRARIES: dict[str, set[str]] = {
     "classifiers": {"numpy", "scipy", "torch", "sklearn", "lightgbm", "imblearn", "safetensors", "threadpoolctl"},
     "pipeline": {
         "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "PIL", "sklearn", "tqdm", "typer", "xxhash", "openpyxl",
+        "httpcore2",
     },
     "crisis": set(),
     "crisis_errors": set(),

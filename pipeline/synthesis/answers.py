@@ -16,7 +16,7 @@ CUT_OFF = "cut off at the length limit"
 WRONG_LANGUAGE = "wrong language"
 
 _THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"^\s*`{3,}\w*\s*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*`{3,}\w*[ \t]*$", re.MULTILINE)
 _OPENER = r"(?:sure|certainly|of course|absolutely|okay|ok|alright|great)"
 _PREAMBLE = re.compile(
     rf"^(?:{_OPENER}\b[^\n]*:|here\b[^\n]*:|{_OPENER}\b\W*(?:here you go\W*)?|here you go\W*)$", re.IGNORECASE
@@ -30,6 +30,8 @@ _LABEL = re.compile(
     r"^[*_#\s]{0,3}(?:tweet|post|social media post|answer|text|caption)(?: ?#?\d+)?[*_]{0,2}:[*_]{0,2}\s*(?=\S)",
     re.IGNORECASE,
 )
+_WRAPPERS = 4000
+"""Characters that preamble, list marks and quotes around a post may have beside it."""
 _ITEM = re.compile(r"^(?:[-*•‣–]|\(?\d{1,2}[.)])\s+")
 _MARKUP = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("«", "»"), ("'", "'"), ("‘", "’"), ("`", "`"))
@@ -62,7 +64,8 @@ def read_answer(raw: str, *, language: str, max_chars: int, cut: bool = False) -
     Of several (a list, paragraphs) the first one counts. `cut`: the model was stopped by its length limit. A text
     longer than `max_chars` is refused, never shortened: half a sentence is no post.
     """
-    text = _unwrap(_printable(raw))
+    # wrappers are taken off one by one, each over the whole text; what stands so far behind is not the first post's
+    text = _unwrap(_THINKING.sub("", _printable(raw)).strip()[: 4 * max_chars + _WRAPPERS])
     reason = ""
     if not text:
         reason = EMPTY

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import email.utils
-import http.client
-import ipaddress
 import json
 import os
-import socket
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipeline.errors import UsageError
+from pipeline.web.client import Answer, Client, TooLarge, WebError
+from pipeline.web.waiting import retry_after
 
 MAX_BYTES = 4 << 20
 LONGEST_WAIT = 60.0
@@ -67,7 +63,6 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         self.address = check_address(self.address)
-        self._opener = _opener(self.address)
 
     @property
     def label(self) -> str:
@@ -83,27 +78,23 @@ class Endpoint:
         }
         pause = FIRST_WAIT
         for attempt in range(1, self.tries + 1):
+            asked = None
             try:
-                return _choice(self._post(json.dumps(body).encode()))
-            except urllib.error.HTTPError as error:
-                words, asked = _complaint(error), _asked_wait(error)
-                self._count(f"HTTP {error.code}")
-                if error.code not in PASSING:
-                    raise SourceDown(
-                        f"The endpoint {self.address} answered {error.code}{self._safe(words)}; {_advice(error.code)}."
-                    ) from None
-                problem = f"answered {error.code}{self._safe(words)}"
+                answer = self._post(json.dumps(body).encode())
             except TimeoutError:
                 self._count("no answer in time")
-                problem, asked = f"gave no answer within {self.timeout:g} s", None
-            except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-                reason = getattr(error, "reason", error)
-                if isinstance(reason, TimeoutError | socket.timeout):
-                    self._count("no answer in time")
-                    problem, asked = f"gave no answer within {self.timeout:g} s", None
-                else:
-                    self._count("connection refused" if isinstance(reason, ConnectionRefusedError) else "not reached")
-                    problem, asked = f"cannot be reached ({_words(reason)})", None
+                problem = f"gave no answer within {self.timeout:g} s"
+            except WebError as error:
+                self._count("connection refused" if "refused" in str(error) else "not reached")
+                problem = f"cannot be reached ({error})"
+            else:
+                if answer.status == 200:
+                    return _choice(answer.body)
+                words, asked = _complaint(answer), _asked_wait(answer)
+                self._count(f"HTTP {answer.status}")
+                problem = f"answered {answer.status}{self._safe(words)}"
+                if answer.status not in PASSING:
+                    raise SourceDown(f"The endpoint {self.address} {problem}; {_advice(answer.status)}.")
             if attempt < self.tries:
                 self.wait(min(LONGEST_WAIT, asked if asked is not None else pause))
                 pause *= 2
@@ -112,14 +103,15 @@ class Endpoint:
             f"The endpoint {self.address} {problem}{again}; see that it runs and run the same command again to go on."
         )
 
-    def _post(self, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "crisis"}
+    def _post(self, body: bytes) -> Answer:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        request = urllib.request.Request(f"{self.address}/chat/completions", body, headers, method="POST")
-        deadline = time.monotonic() + self.timeout
-        with self._opener.open(request, timeout=self.timeout) as answer:
-            return _read(answer, deadline)
+        try:
+            with Client(timeout=self.timeout, most=MAX_BYTES, proxies=True) as client:
+                return client.ask("POST", f"{self.address}/chat/completions", headers, body)
+        except TooLarge:
+            raise BadAnswer("answer of more than 4 MiB") from None
 
     def _count(self, reason: str) -> None:
         self.failures[reason] += 1
@@ -155,40 +147,6 @@ def key_from(variable: str | None) -> str | None:
     return key
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
-
-    def redirect_request(self, *arguments: Any, **named: Any) -> None:
-        return None
-
-
-def _opener(address: str) -> urllib.request.OpenerDirector:
-    host = urllib.parse.urlsplit(address).hostname or ""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    # a proxy cannot reach this machine's own loopback
-    proxies = [urllib.request.ProxyHandler({})] if local else []
-    return urllib.request.build_opener(_NoRedirect(), *proxies)
-
-
-def _read(answer: Any, deadline: float) -> bytes:
-    """The body, within the deadline as a whole: a server that sends a byte now and then is slow, too."""
-    parts, size = [], 0
-    while block := answer.read1(1 << 16):
-        size += len(block)
-        if size > MAX_BYTES:
-            raise BadAnswer("answer of more than 4 MiB")
-        parts.append(block)
-        if time.monotonic() > deadline:
-            raise TimeoutError
-    expected = answer.headers.get("Content-Length", "")
-    if expected.isdigit() and size < int(expected):
-        raise ConnectionResetError("the answer broke off")
-    return b"".join(parts)
-
-
 def _choice(body: bytes) -> tuple[str, bool]:
     """The first choice's text, and whether it was cut."""
     try:
@@ -207,31 +165,21 @@ def _choice(body: bytes) -> tuple[str, bool]:
     return text or "", choice.get("finish_reason") == "length"
 
 
-def _complaint(error: urllib.error.HTTPError) -> str:
+def _complaint(answer: Answer) -> str:
     """The server's own words about an error, shortened, in brackets."""
     try:
-        content = json.loads(error.read(1 << 16))
+        content = json.loads(answer.body[: 1 << 16])
         found = content.get("error", content.get("detail", content.get("message", "")))
         message = found.get("message", "") if isinstance(found, dict) else found
-    except (ValueError, OSError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, RecursionError):
         return ""
-    finally:
-        error.close()
     words = " ".join("".join(c if c.isprintable() else " " for c in str(message)).split())
     return f" ({words[:160]})" if words else ""
 
 
-def _asked_wait(error: urllib.error.HTTPError) -> float | None:
+def _asked_wait(answer: Answer) -> float | None:
     """Seconds that the server asked to wait (Retry-After: seconds or a date)."""
-    value = error.headers.get("Retry-After", "") if error.headers else ""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
+    return retry_after(answer.headers.get("retry-after", ""))
 
 
 def _advice(code: int) -> str:
@@ -242,7 +190,3 @@ def _advice(code: int) -> str:
     if 300 <= code < 400:
         return "it points elsewhere; give that address"
     return "check the model's name (--text-model) and its limits"
-
-
-def _words(reason: object) -> str:
-    return str(getattr(reason, "strerror", None) or reason or type(reason).__name__).strip()[:120]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -239,3 +240,34 @@ def test_hash_distance_counts_differing_bits() -> None:
 def test_an_image_that_shows_nothing_is_known_as_such() -> None:
     assert is_flat(Image.new("RGB", (64, 64), (3, 3, 3)))
     assert not is_flat(blobs(0))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "\n",
+        "<think>",
+        '"',
+        "**a",
+        "- ",
+        "** ",
+        "```\n",
+        "Here is a post: ",
+        "“",
+        "x",
+        "\t\n ",
+        "<think></think>",
+        "[a",
+        "sure: ",
+    ],
+)
+def test_reading_an_answer_takes_time_in_proportion_to_its_length(piece: str) -> None:
+    def seconds(size: int) -> float:
+        raw = (piece * (size // len(piece)))[:size] + " the end"
+        started = time.perf_counter()
+        read_answer(raw, language="en", max_chars=280)
+        return time.perf_counter() - started
+
+    seconds(1 << 16)
+    small, large = min(seconds(1 << 18) for _ in range(3)), seconds(1 << 22)
+    assert large < 16 * 4 * small + 0.5, "sixteen times the length"

@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.synthesis.endpoint import BadAnswer, Endpoint, SourceDown, check_address, key_from
 from tests.pipeline.synthesis_support import Reply, chat_server, completion
+from tests.pipeline.web_support import TRICKLES, raw_server
 
 GOOD = Reply(completion("The smoke is everywhere"))
 
@@ -100,7 +101,7 @@ def test_nobody_listening_is_told_after_all_tries() -> None:
         port = free.getsockname()[1]
     waits: list[float] = []
     source = endpoint(f"http://127.0.0.1:{port}/v1", waits)
-    with pytest.raises(SourceDown, match=r"cannot be reached \(Connection refused\), 3 times in a row"):
+    with pytest.raises(SourceDown, match=r"cannot be reached \(the connection was refused\), 3 times in a row"):
         source.write("", "", 0)
     assert waits == [1.0, 2.0]
     assert source.failures == {"connection refused": 3}
@@ -185,3 +186,11 @@ def test_a_proxy_is_not_asked_for_a_server_on_this_machine(monkeypatch: pytest.M
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with chat_server(lambda n, body: GOOD) as chat:
         assert endpoint(chat.address).write("", "", 0)[0] == "The smoke is everywhere"
+
+
+@pytest.mark.parametrize("how", TRICKLES)
+def test_an_endpoint_that_is_never_done_is_left_in_time(how: str) -> None:
+    started = time.monotonic()
+    with raw_server(TRICKLES[how]) as address, pytest.raises((SourceDown, BadAnswer)):
+        endpoint(f"{address}/v1", timeout=0.5, tries=1).write("", "", 0)
+    assert time.monotonic() - started < 1.5

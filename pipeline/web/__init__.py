@@ -1,0 +1,1 @@
+"""Speaking with servers, which may be slow, broken or hostile: bounded in time and size, whatever they do."""
