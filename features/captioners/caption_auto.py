@@ -13,6 +13,7 @@ from features.captioners.captioner import (
     Candidate,
     Captioner,
     Decoding,
+    check_room,
     decoding_options,
     ids_of,
     load_scorer,
@@ -21,6 +22,7 @@ from features.captioners.captioner import (
 from features.card import Card
 from features.device import torch_dtype
 from features.encoders import blip2
+from features.encoders.text_layout import positions_of
 from features.errors import FeatureError
 from features.text import Text
 from features.weights import describe, loading, model_of, part_of, quiet_transformers
@@ -60,6 +62,8 @@ def load(
     processor, model = loading(name, pretrained, read)
     model = model.eval().to(device)
     decoding = Decoding(candidates, max_new_tokens)
+    text = model.config.get_text_config(decoder=True)
+    check_room(positions_of(model, text), _given(model), decoding)
     images = processor.image_processor
 
     def prepare(image: Any) -> np.ndarray:
@@ -121,6 +125,12 @@ BLIP2_CAPTIONS = Card(
     caption=True,
     options=decoding_options(5, 40),
 )
+
+
+def _given(model: Any) -> int:
+    """How many positions are taken before a caption begins: the begin token's and those of BLIP2's query outputs."""
+    continues = model.config.model_type == "blip-2" and not model.language_model.config.is_encoder_decoder
+    return 1 + (model.config.num_query_tokens if continues else 0)
 
 
 def _generate(model: Any, tokenizer: Any, batch: np.ndarray, decoding: Decoding) -> list[list[Candidate]]:

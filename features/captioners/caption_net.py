@@ -29,10 +29,17 @@ class _Memory:
 
 
 class CaptionNet:
-    """`vocabulary`: ids that words are chosen from, `END` among them; `width`: that of a region's features."""
+    """`vocabulary`: ids that words are chosen from, `END` among them; `width`: that of a region's features;
+    `positions`: how many words it can write.
+    """
 
     def __init__(self, weights: Mapping[str, Any], heads: int, device: str, precision: str) -> None:
-        needed = ("model.tgt_embed.0.lut.weight", "model.generator.proj.weight", "model.encoder.norm.a_2")
+        needed = (
+            "model.tgt_embed.0.lut.weight",
+            "model.tgt_embed.1.pe",
+            "model.generator.proj.weight",
+            "model.encoder.norm.a_2",
+        )
         missing = [name for name in needed if name not in weights]
         if missing:
             raise FeatureError(f"The checkpoint has no '{missing[0]}'; it is not a Transformer captioner.")
@@ -40,12 +47,25 @@ class CaptionNet:
         self._w = {n: t.to(device, dtype) for n, t in weights.items() if hasattr(t, "dtype") and not n.startswith("_")}
         self._heads = heads
         self._encoder, self._decoder = (_depth(self._w, f"model.{side}coder.layers.") for side in ("en", "de"))
+        self.positions = self._w["model.tgt_embed.1.pe"].shape[1]
         self.vocabulary, self._size = self._w["model.tgt_embed.0.lut.weight"].shape
         # a batch norm in front of the linear layer shifts its place
         self._linear = "att_embed.1" if "att_embed.0.running_mean" in self._w else "att_embed.0"
         self.width = self._w[f"{self._linear}.weight"].shape[1]
         if self._size % heads:
             raise FeatureError(f"The checkpoint's width of {self._size} cannot be divided by {heads} heads.")
+
+    def check(self) -> None:
+        """One region in, one word out, so that a tensor that is missing is told before anything is begun."""
+        import torch
+
+        device = self._w["model.tgt_embed.0.lut.weight"].device
+        try:
+            with torch.inference_mode():
+                memory = self.encode(torch.zeros(1, 1, self.width, device=device), torch.ones(1, 1, device=device))
+                self.step(torch.zeros(1, dtype=torch.long, device=device), 0, memory)
+        except KeyError as error:
+            raise FeatureError(f"The checkpoint has no {error}; it is not a whole Transformer captioner.") from error
 
     def encode(self, features: Any, mask: Any) -> _Memory:
         """Features [n, r, F] and mask [n, r] (1: a region) to the memory that decoding reads."""

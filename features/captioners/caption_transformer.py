@@ -13,7 +13,15 @@ import numpy as np
 from crisis_registry import Parameter, anything
 from features.captioners.beams import search
 from features.captioners.caption_net import CaptionNet
-from features.captioners.captioner import SCORED_VIEWS, Candidate, Captioner, Decoding, decoding_options, load_scorer
+from features.captioners.captioner import (
+    SCORED_VIEWS,
+    Candidate,
+    Captioner,
+    Decoding,
+    check_room,
+    decoding_options,
+    load_scorer,
+)
 from features.captioners.checkpoint import load_plain, load_tensors
 from features.card import Card
 from features.errors import FeatureError
@@ -163,6 +171,8 @@ def _captioner(
     identity: Mapping[str, Any],
 ) -> Captioner:
     words, net = published.words, published.net
+    check_room(net.positions, 0, decoding)
+    net.check()
     never = [int(number) for number, word in words.items() if word == "UNK" and int(number) < net.vocabulary]
 
     def generate(batch: np.ndarray, texts: Sequence[Text]) -> list[list[Candidate]]:

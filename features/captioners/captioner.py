@@ -14,8 +14,8 @@ import numpy as np
 
 from crisis_registry import Parameter, anything, at_least
 from features.encoders.encoder import Encoder
-from features.errors import FeatureError
-from features.text import Text
+from features.errors import BadOption, FeatureError
+from features.text import Text, TextRead
 
 SCORER = "ViT-B-32/laion2b_s34b_b79k@1a25a446712ba5ee05982a381eed697ef9b435cf"
 """The CLIP model that chooses among a captioner's candidates unless told otherwise."""
@@ -67,6 +67,18 @@ class Decoding:
         }
 
 
+def check_room(context: int | None, given: int, decoding: Decoding) -> None:
+    """Refuse captions of more tokens than a model of `context` positions (None: no limit) has behind `given` ones.
+
+    Raises `BadOption` with the most that it has.
+    """
+    if context is not None and given + decoding.max_new_tokens > context:
+        raise BadOption(
+            f"The model has positions for {context} tokens, {given} of which are taken before a caption begins: use "
+            f"--set max_new_tokens={max(context - given, 1)} or fewer."
+        )
+
+
 Generate = Callable[[np.ndarray, Sequence[Text]], list[list[Candidate]]]
 """Prepared images [n, ...] and the n texts that go with them (or none) to n lists of candidates."""
 
@@ -75,7 +87,8 @@ class Captioner(Encoder):
     """Writes `captions/<name>`; beside it `<modality>/truncated` [1] (1: cut by the length limit) and, with a scorer,
     `<modality>/score` [1], the cosine of the caption and the photo in CLIP's space.
 
-    `modality` is "image", or "joint" where the caption depends on the post's text as well.
+    `modality` is "image", or "joint" where the caption depends on the post's text as well; `reads` then says how much
+    of each text is read, which is `text_limit` tokens at most.
     """
 
     def __init__(
@@ -87,12 +100,16 @@ class Captioner(Encoder):
         decoding: Decoding,
         scorer: Any | None,
         identity: Mapping[str, Any],
+        reads: Callable[[Sequence[Text]], list[TextRead]] | None = None,
+        text_limit: int | None = None,
     ) -> None:
         if decoding.candidates > 1 and scorer is None:
             raise FeatureError("Several candidates need a CLIP model to choose by; name one with --set scorer=...")
         self._name = name
         self._modality = modality
         self._generate = generate
+        self._reads = reads
+        self.text_limit = text_limit
         self._parts = [prepare] + ([scorer.prepare] if scorer else [])
         self._shapes: list[tuple[int, ...]] = []
         self._scorer = scorer
@@ -111,6 +128,12 @@ class Captioner(Encoder):
         arrays = [part(image) for part in self._parts]
         self._shapes = [array.shape for array in arrays]
         return np.concatenate([array.ravel() for array in arrays]).astype(np.float32, copy=False)
+
+    def tokenize(self, texts: Sequence[Text]) -> list[Any]:
+        return super().tokenize(texts) if self._reads is None else self._reads(texts)
+
+    def text_read(self, tokens: Any) -> TextRead | None:
+        return tokens if isinstance(tokens, TextRead) else None
 
     def encode_images(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         if self._modality != "image":

@@ -17,6 +17,7 @@ from features.captioners.captioner import (
     Candidate,
     Captioner,
     Decoding,
+    check_room,
     decoding_options,
     read_candidates,
 )
@@ -63,6 +64,8 @@ def load(
     language = _gpt2(weights).eval().to(device, torch_dtype(precision))
     mapper = Mapper(weights, device, precision)
     decoding = Decoding(candidates, max_new_tokens)
+    mapper.check(vision.views["image/projected"][0])
+    check_room(language.config.n_positions, mapper.length, decoding)
     end = tokenizer.encode(".")[-1]
 
     def generate(batch: np.ndarray, texts: Sequence[Text]) -> list[list[Candidate]]:
@@ -98,7 +101,8 @@ CARD = Card(
 
 
 class Mapper:
-    """CLIP vectors [n, D] to prefix embeddings [n, P, W] of GPT-2, from a checkpoint's `clip_project.*` tensors.
+    """CLIP vectors [n, D] to prefix embeddings [n, P, W] of GPT-2 (P is `length`), from a checkpoint's `clip_project.*`
+    tensors.
 
     The Transformer variant was trained on vectors of unit length, the other one on CLIP's own.
     """
@@ -116,6 +120,26 @@ class Mapper:
         if missing:
             raise FeatureError(f"The checkpoint has no 'clip_project.{missing[0]}'; it is not a CLIP prefix captioner.")
         self._width = weights["gpt.transformer.wte.weight"].shape[1]
+        self._layers = len({name.split(".")[2] for name in self._w if name.startswith("transformer.layers.")})
+        words = (
+            self._w["prefix_const"].shape[0] if self.unit_length else self._w["model.2.weight"].shape[0] // self._width
+        )
+        self.length = int(words)
+
+    def check(self, width: int) -> None:
+        """Map one vector of this width, so that a tensor that is missing is told before anything is begun."""
+        import torch
+
+        weight = next(iter(self._w.values()))
+        try:
+            with torch.inference_mode():
+                self(torch.zeros(1, width, device=weight.device))
+        except KeyError as error:
+            raise FeatureError(f"A tensor of the checkpoint's 'clip_project' is missing ({error}).") from error
+        except RuntimeError as error:
+            raise FeatureError(
+                f"The checkpoint's 'clip_project' does not read CLIP vectors of width {width} (--set scorer=)."
+            ) from error
 
     def __call__(self, vectors: Any) -> Any:
         import torch.nn.functional as f
@@ -134,8 +158,7 @@ class Mapper:
 
         constants = self._w["prefix_const"].expand(len(words), -1, -1)
         hidden = torch.cat([words, constants], dim=1)
-        layer = 0
-        while f"transformer.layers.{layer}.norm1.weight" in self._w:
+        for layer in range(self._layers):
             at = {
                 name.removeprefix(f"transformer.layers.{layer}."): tensor
                 for name, tensor in self._w.items()
@@ -145,7 +168,6 @@ class Mapper:
             normed = f.layer_norm(hidden, hidden.shape[-1:], at["norm2.weight"], at["norm2.bias"])
             inner = f.linear(normed, at["mlp.fc1.weight"], at["mlp.fc1.bias"]).relu()
             hidden = hidden + f.linear(inner, at["mlp.fc2.weight"], at["mlp.fc2.bias"])
-            layer += 1
         return hidden[:, words.shape[1] :]
 
 

@@ -14,6 +14,7 @@ from features.captioners.captioner import (
     Candidate,
     Captioner,
     Decoding,
+    check_room,
     decoding_options,
     ids_of,
     load_scorer,
@@ -21,8 +22,11 @@ from features.captioners.captioner import (
 )
 from features.card import Card
 from features.device import torch_dtype
+from features.encoders.text_layout import positions_of
+from features.encoders.tokenizer import beginning
 from features.errors import FeatureError
-from features.text import Text, joined
+from features.images import blank
+from features.text import Text, TextRead, joined
 from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -80,7 +84,8 @@ def load(
     if not getattr(processor, "chat_template", None):
         raise FeatureError(f"'{pretrained}' has no chat template, so its prompt cannot be laid out; use another LLaVA.")
     decoding = Decoding(candidates, max_new_tokens)
-    writer = _Writer(model.eval().to(device), processor, template, decoding)
+    context = positions_of(model, model.config.get_text_config())
+    writer = _Writer(model.eval().to(device), processor, template, decoding, context)
     images = processor.image_processor
     identity = {
         "weights": describe(pretrained, revision),
@@ -88,7 +93,9 @@ def load(
         "prompt": {key: template.get(key, "") for key in ("system", "user")},
     }
     chooser = load_scorer(scorer if candidates > 1 else None, device, precision)
-    return Captioner("llava", "joint", writer.prepare, writer.generate, decoding, chooser, identity)
+    return Captioner(
+        "llava", "joint", writer.prepare, writer.generate, decoding, chooser, identity, writer.reads, writer.room
+    )
 
 
 CARD = Card(
@@ -108,9 +115,15 @@ CARD = Card(
 
 
 class _Writer:
-    """Lays out the conversation as the model's own chat template has it, and generates the assistant's turn."""
+    """Lays out the conversation as the model's own chat template has it, and generates the assistant's turn.
 
-    def __init__(self, model: Any, processor: Any, template: Mapping[str, Any], decoding: Decoding) -> None:
+    Of a tweet as many tokens are read as the `context` has room for, beside the photo, the rest of the prompt and the
+    description to come (`room`; None: the model has no such limit). Raises `BadOption` where that is none.
+    """
+
+    def __init__(
+        self, model: Any, processor: Any, template: Mapping[str, Any], decoding: Decoding, context: int | None
+    ) -> None:
         self._model = model
         self._processor = processor
         self._template = template
@@ -120,6 +133,11 @@ class _Writer:
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._size = self.prepare(blank()).shape[-2:]
+        # one token of the tweet at least
+        check_room(context, self._length("") + 1, decoding)
+        self._most = None if context is None else context - decoding.max_new_tokens
+        self.room = None if self._most is None else self._most - self._length("")
 
     def prepare(self, image: Any) -> np.ndarray:
         return self._processor.image_processor(images=image, return_tensors="pt")["pixel_values"][0].numpy()
@@ -128,7 +146,7 @@ class _Writer:
         import torch
 
         pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self._model.device, self._model.dtype)
-        prompts = [self.layout(joined(text), batch.shape[-2:]) for text in texts]
+        prompts = [self.layout(self._fitting(joined(text)), batch.shape[-2:]) for text in texts]
         tokens = self._tokenizer(prompts, padding=True, return_tensors="pt", add_special_tokens=False)
         tokens = {name: tokens[name].to(self._model.device) for name in ("input_ids", "attention_mask")}
         end = ids_of(self._model.generation_config.eos_token_id) or {self._tokenizer.eos_token_id}
@@ -147,6 +165,37 @@ class _Writer:
             lambda ids: self._tokenizer.decode(ids, skip_special_tokens=True),
             self._decoding.candidates,
         )
+
+    def reads(self, texts: Sequence[Text]) -> list[TextRead]:
+        """How much of each tweet the model reads."""
+        found = []
+        for tweet in map(joined, texts):
+            fitting = self._fitting(tweet)
+            ids = self._ids(fitting)
+            unknown = ids.count(self._tokenizer.unk_token_id)
+            found.append(TextRead(len(ids), unknown, len(fitting) < len(tweet)))
+        return found
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    def _length(self, tweet: str) -> int:
+        """How many tokens the whole prompt has with this tweet."""
+        return len(self._ids(self.layout(tweet, self._size)))
+
+    def _fitting(self, tweet: str) -> str:
+        """As much of the tweet as there is room for, its beginning."""
+        if self._most is None:
+            return tweet
+        begun = beginning(tweet, lambda text: len(self._ids(text)), self._most)
+        if self._length(begun) <= self._most:
+            return begun
+        fits, too_long = 0, len(begun)
+        while too_long - fits > 1:
+            middle = (fits + too_long) // 2
+            fits, too_long = (middle, too_long) if self._length(begun[:middle]) <= self._most else (fits, middle)
+        return begun[:fits]
 
     def layout(self, tweet: str, size: Sequence[int]) -> str:
         """The whole prompt of one post, with as many image tokens as a photo of `size` (height, width) becomes.

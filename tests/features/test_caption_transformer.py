@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from features import CARDS, FeatureError, fingerprint, load
+from features.errors import BadOption
 from features.regions.region import NAMES
 from tests.features import tiny_captioners as made
 from tests.features.tiny import photos, save_clip
@@ -312,3 +314,23 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path, regions: str) -> None
     assert "not a CLIP with a ResNet" in refused("clip_reward", "whole", grid=str(save_clip(tmp_path / "empty")))
     with pytest.raises(FeatureError, match="needs a folder"):
         load(CARDS["clip_reward"])
+
+
+@pytest.mark.parametrize("name", ["model.tgt_embed.1.pe", "model.decoder.layers.1.src_attn.linears.3.bias"])
+def test_checkpoint_that_lacks_a_tensor_is_refused_before_the_first_photo(
+    name: str, tmp_path: Path, regions: str
+) -> None:
+    state = made.caption_state(WIDTH)
+    assert name in state
+    del state[name]
+    folder = made.save_caption_transformer(tmp_path, state)
+    options = {"regions": regions, "candidates": 1, "scorer": None}
+    with pytest.raises(FeatureError, match=re.escape(name)):
+        load(CARDS["region_captions"], pretrained=str(folder), options=options)
+
+
+def test_more_words_than_positions_are_refused(tmp_path: Path, regions: str) -> None:
+    folder = made.save_caption_transformer(tmp_path, made.caption_state(WIDTH))
+    options = {"regions": regions, "candidates": 1, "scorer": None, "max_new_tokens": 100_000}
+    with pytest.raises(BadOption, match="--set max_new_tokens="):
+        load(CARDS["region_captions"], pretrained=str(folder), options=options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from features import CARDS, FeatureError, fingerprint, load
+from features.errors import BadOption
 from tests.features import tiny_captioners as made
 from tests.features.tiny import photos, save_clip
 
@@ -241,3 +243,43 @@ def test_what_is_missing_is_one_sentence(tmp_path: Path) -> None:
         load(CARDS["blip"], pretrained=str(made.save_blip(tmp_path)), options={"scorer": None})
     with pytest.raises(FeatureError, match="--pretrained"):
         load(CARDS["clip_prefix"])
+
+
+@pytest.mark.parametrize("name", [*SAVERS, "clip_prefix-mlp"])
+def test_captions_longer_than_the_context_are_refused_at_load(name: str, tmp_path: Path, scorer: str) -> None:
+    model, _, mapper = name.partition("-")
+    folder = SAVERS[name](tmp_path) if name in SAVERS else made.save_clip_prefix(tmp_path, mapper)
+    options = {"candidates": 1, "max_new_tokens": 100_000, "scorer": scorer}
+    if name == "blip2_captions-t5":
+        # it counts positions from word to word, and has no end
+        load(CARDS[model], pretrained=str(folder), options=options)
+        return
+    with pytest.raises(BadOption, match=r"--set max_new_tokens=\d+ or fewer") as caught:
+        load(CARDS[model], pretrained=str(folder), options=options)
+    most = int(re.findall(r"max_new_tokens=(\d+)", str(caught.value))[0])
+    load(CARDS[model], pretrained=str(folder), options={**options, "max_new_tokens": most})
+
+
+def test_tweet_beyond_the_prompts_room_is_cut_and_counted(tmp_path: Path) -> None:
+    folder = made.save_llava(tmp_path)
+    encoder = load(CARDS["llava"], pretrained=str(folder), options={"max_new_tokens": 8})
+    limit = encoder.text_limit or 0
+    assert 500 < limit < 2048
+    tweets = ["flood", "q" * limit, "q" * (limit + 1), "q" * 50_000, "<image>" * 3000]
+    reads = [encoder.text_read(one) for one in encoder.tokenize(tweets)]
+    assert [(one.tokens, one.cut) for one in reads[:4]] == [(5, False), (limit, False), (limit, True), (limit, True)]
+    one = np.stack([encoder.prepare(photos(1)[0])] * 3)
+    texts = encoder.encode_pairs(one, tweets[1:4])["captions/llava"].tolist()
+    assert texts[0] == texts[1] == texts[2]
+
+
+@pytest.mark.parametrize("name", ["prefix_const", "linear.bias", "transformer.layers.1.norm1.weight"])
+def test_prefix_checkpoint_that_lacks_a_tensor_is_refused(name: str, tmp_path: Path, scorer: str) -> None:
+    import torch
+
+    path = made.save_clip_prefix(tmp_path, "transformer") / "checkpoint-latest.pt"
+    state = torch.load(path, weights_only=True)
+    del state[f"clip_project.{name}"]
+    torch.save(state, path)
+    with pytest.raises(FeatureError, match="clip_project"):
+        load(CARDS["clip_prefix"], pretrained=str(tmp_path), options={"scorer": scorer})
