@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,8 @@ class _Writer:
         self._template = template
         self._decoding = decoding
         self._tokenizer = processor.tokenizer
+        # a tokenizer keeps how it last filled up, so that no two threads may use it at once
+        self._lock = threading.RLock()
         # a text is continued at its right end, so what is missing in a batch is put in front
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token is None:
@@ -146,8 +149,9 @@ class _Writer:
         import torch
 
         pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self._model.device, self._model.dtype)
-        prompts = [self.layout(self._fitting(joined(text)), batch.shape[-2:]) for text in texts]
-        tokens = self._tokenizer(prompts, padding=True, return_tensors="pt", add_special_tokens=False)
+        with self._lock:
+            prompts = [self.layout(self._fitting(joined(text)), batch.shape[-2:]) for text in texts]
+            tokens = self._tokenizer(prompts, padding=True, return_tensors="pt", add_special_tokens=False)
         tokens = {name: tokens[name].to(self._model.device) for name in ("input_ids", "attention_mask")}
         end = ids_of(self._model.generation_config.eos_token_id) or {self._tokenizer.eos_token_id}
         with torch.inference_mode():
@@ -177,7 +181,8 @@ class _Writer:
         return found
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        with self._lock:
+            ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
     def _length(self, tweet: str) -> int:

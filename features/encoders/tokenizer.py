@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,11 +78,14 @@ class TextTokenizer:
         lowered: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
+        # a tokenizer keeps how it last cut, so that no two threads may use it at once
+        self._lock = threading.Lock()
         self.limit = limit
         self._rows = rows
         self._joins = joins
         self._lowered = lowered
-        self._known = {"input_ids", *(name for name in ("token_type_ids",) if name in names)}
+        # all that it takes of what its tokenizer makes; the mask follows from how texts are laid side by side
+        self._known = names - {"attention_mask"}
         self._types = types
         unknown = getattr(tokenizer, "unk_token_id", None)
         marks = (getattr(tokenizer, f"{name}_token_id", None) for name in ("pad", "bos", "eos", "cls", "sep"))
@@ -90,10 +94,19 @@ class TextTokenizer:
         self._substitute = unknown if unknown is not None and unknown < rows else None
         check_vocabulary(tokenizer, rows, self._substitute)
         self._marks = {pair: int(tokenizer.num_special_tokens_to_add(pair=pair)) for pair in (False, True)}
+        if limit <= self._marks[False]:
+            raise FeatureError(
+                f"The model reads {limit} tokens of a text, and its tokenizer puts {self._marks[False]} marks around it, "
+                "so that nothing of it is left; mend the folder (--pretrained)."
+            )
 
     def __call__(self, texts: Sequence[Text]) -> list[Tokens]:
         if not texts:
             return []
+        with self._lock:
+            return self._of(texts)
+
+    def _of(self, texts: Sequence[Text]) -> list[Tokens]:
         # one call takes texts of one segment or of two, never both kinds
         pairs = isinstance(texts[0], tuple) and not self._joins
         columns = [list(column) for column in zip(*texts, strict=True)] if pairs else [[joined(t) for t in texts]]
