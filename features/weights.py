@@ -24,6 +24,7 @@ from unittest import mock
 import xxhash
 
 from features.errors import FeatureError
+from features.vocabulary import check_words
 
 T = TypeVar("T")
 
@@ -307,8 +308,15 @@ def _state_of(folder: str | Path) -> list[tuple[str, int, int, int]]:
 
 
 def part_of(kind: Any, pretrained: str, revision: str | None = None, **more: Any) -> Any:
-    """A configuration, tokenizer or processor: `kind.from_pretrained`, without code of its own."""
-    return kind.from_pretrained(pretrained, revision=revision or "main", trust_remote_code=False, **more)
+    """A configuration, tokenizer or processor: `kind.from_pretrained`, without code of its own.
+
+    Raises `FeatureError` for a tokenizer that has lost its words.
+    """
+    found = kind.from_pretrained(pretrained, revision=revision or "main", trust_remote_code=False, **more)
+    tokenizer = getattr(found, "tokenizer", found)
+    if hasattr(tokenizer, "get_vocab"):
+        check_words(tokenizer)
+    return found
 
 
 def model_of(

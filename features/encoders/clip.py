@@ -20,6 +20,7 @@ from features.encoders.tokens import TOKENS, token_views
 from features.encoders.transforms import of_torchvision
 from features.errors import FeatureError
 from features.text import Text, TextRead
+from features.vocabulary import check_words
 from features.weights import check_path, describe, is_local, loading
 
 _WEIGHTS = (".safetensors", ".bin", ".pth")
@@ -88,7 +89,10 @@ def open_weights(pretrained: str, revision: str | None, device: str, precision: 
         model, _, transform = open_clip.create_model_and_transforms(
             name, device=device, precision=precision, pretrained_text=False, **arguments
         )
-        return model, transform, open_clip.get_tokenizer(name)
+        tokenizer = open_clip.get_tokenizer(name)
+        if hasattr(tokenizer, "tokenizer"):
+            check_words(tokenizer.tokenizer)
+        return model, transform, tokenizer
 
     return loading("clip", pretrained, read)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from features.errors import FeatureError
 from features.text import Text, TextRead, joined
+from features.vocabulary import check_vocabulary
 
 UNLIMITED = 1_000_000
 """From here on a tokenizer's limit says that it has none."""
@@ -96,8 +97,8 @@ class TextTokenizer:
         self._marks = {pair: int(tokenizer.num_special_tokens_to_add(pair=pair)) for pair in (False, True)}
         if limit <= self._marks[False]:
             raise FeatureError(
-                f"The model reads {limit} tokens of a text, and its tokenizer puts {self._marks[False]} marks around it, "
-                "so that nothing of it is left; mend the folder (--pretrained)."
+                f"The model reads {limit} tokens of a text, and its tokenizer adds {self._marks[False]} marks, so that "
+                "nothing of the text is left; mend the folder (--pretrained)."
             )
 
     def __call__(self, texts: Sequence[Text]) -> list[Tokens]:
@@ -122,6 +123,9 @@ class TextTokenizer:
 
     def _begun(self, text: str) -> str:
         text = text.lower() if self._lowered else text
+        if self._tokenizer.truncation_side == "left":
+            # its end is read, so that its beginning is what is cut off
+            return beginning(text[::-1], lambda part: self._count(part[::-1]), self.limit)[::-1]
         return beginning(text, self._count, self.limit)
 
     def _count(self, text: str) -> int:
@@ -143,22 +147,3 @@ class TextTokenizer:
         if self._types is not None and max(row.get("token_type_ids", [0]), default=0) >= self._types:
             row["token_type_ids"] = [0] * len(ids)
         return Tokens(row, TextRead(max(len(ids) - self._marks[pair], 0), unknown, cut))
-
-
-def check_vocabulary(tokenizer: Any, rows: int, substitute: int | None) -> None:
-    """Refuse a tokenizer whose words a model of `rows` words does not have, unless they were added to it and can be
-    read as unknown ones.
-    """
-    added = set(getattr(tokenizer, "added_tokens_decoder", {}))
-    words = tokenizer.get_vocab().values()
-    if any(one >= rows for one in words if one not in added):
-        raise FeatureError(
-            f"The tokenizer has {max(words) + 1:,} words and the model {rows:,}, so they do not belong together; "
-            "mend the folder (--pretrained)."
-        )
-    pad = getattr(tokenizer, "pad_token_id", None)
-    if substitute is None and any(one >= rows and one != pad for one in added):
-        raise FeatureError(
-            f"The tokenizer has words beyond the model's {rows:,} and none for what is unknown; mend the folder "
-            "(--pretrained)."
-        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +215,53 @@ def test_padding_beyond_the_table_is_not_looked_up(tmp_path: Path) -> None:
     encoder = load(CARDS["bert"], pretrained=str(tmp_path))
     together, alone = encoder.encode_texts(["help", "help in the city"]), encoder.encode_texts(["help"])
     np.testing.assert_allclose(together["text/mean"][0], alone["text/mean"][0], atol=1e-4)
+
+
+def test_all_that_the_tokenizer_makes_for_the_model_is_read(tmp_path: Path) -> None:
+    """RoCBert's tokenizer says how a character looks and sounds as well."""
+    import torch
+    import transformers as t
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "flood", "help", "water", "city"]
+    for name, of in (("word_shape", 5), ("word_pronunciation", 7)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({word: at % of for at, word in enumerate(words)}))
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    files = [str(tmp_path / name) for name in ("vocab.txt", "word_shape.json", "word_pronunciation.json")]
+    tokenizer = t.RoCBertTokenizer(*files)
+    more = {"pronunciation_vocab_size": 8, "shape_vocab_size": 8, "pronunciation_embed_dim": 8, "shape_embed_dim": 8}
+    model = spread(t.RoCBertModel(t.RoCBertConfig(vocab_size=len(words), **more, **SMALL)))
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    encoder = load(CARDS["bert"], pretrained=str(tmp_path))
+    found = encoder.encode_texts(["help", "flood city water"])["text/mean"]
+    for row, text in enumerate(("help", "flood city water")):
+        with torch.no_grad():
+            hidden = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+        np.testing.assert_allclose(found[row], hidden.mean(dim=0).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_limit_that_leaves_nothing_of_a_text_is_refused(limit: int) -> None:
+    tokenizer = wordpiece_tokenizer()
+    with pytest.raises(FeatureError, match="nothing of the text is left"):
+        TextTokenizer(tokenizer, limit, len(tokenizer), frozenset({"input_ids"}))
+
+
+def test_tokenizer_that_cuts_on_the_left_reads_the_end() -> None:
+    tokenizer = wordpiece_tokenizer()
+    tokenizer.truncation_side = "left"
+    text = "help " * 4000 + "flood in the city"
+    (found,) = read(tokenizer)([text])
+    assert found.inputs["input_ids"] == tokenizer(text, truncation=True, max_length=LIMIT)["input_ids"]
+    assert tokenizer.decode(found.inputs["input_ids"][1:-1]) == "help help flood in the city"
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    """A tokenizer of transformers keeps how it last cut."""
+    tokenizer = wordpiece_tokenizer()
+    reads = read(tokenizer)
+    texts = ["flood in the city", "water " * 50, "help"] * 20
+    wanted = [one.inputs["input_ids"] for one in reads(texts)]
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(reads, [texts] * 40):
+            assert [one.inputs["input_ids"] for one in found] == wanted
