@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import analyse, audit, caches, data, demo, extract, fit, fuse, listing, sweep, synthesize, zero_shot
+from pipeline.cli import (
+    analyse,
+    audit,
+    caches,
+    data,
+    demo,
+    download,
+    extract,
+    fit,
+    fuse,
+    listing,
+    sweep,
+    synthesize,
+    zero_shot,
+)
 from pipeline.cli.commands import add, new_app
 
 STAGE_ONE = "Stage one: encode posts, once"
@@ -48,10 +62,13 @@ add(caching, "seal", caches.seal)
 add(caching, "merge", caches.merge)
 add(caching, "drop", caches.drop)
 
-datasets = new_app("List the datasets; draw the sample corpus; count a dataset; write synthetic posts for train.")
+datasets = new_app(
+    "List datasets; draw the sample corpus; count a dataset; fetch photos; write synthetic posts for train."
+)
 add(datasets, "ls", data.ls)
 add(datasets, "stats", data.stats)
 add(datasets, "make", data.make)
+add(datasets, "download", download.download)
 add(datasets, "synthesize", synthesize.synthesize)
 
 add(app, "extract", extract.extract, STAGE_ONE)

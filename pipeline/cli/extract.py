@@ -160,6 +160,7 @@ def run_extraction(
     from features import card, load
     from features.device import choose_device
     from features.encoders.text_tower import TextTower
+    from pipeline.download.links import refuse_addresses
     from pipeline.extraction import extract as stage
     from pipeline.log import say
     from pipeline.runs.class_prompts import prompt_posts
@@ -176,6 +177,8 @@ def run_extraction(
     )
     if prompts is None:
         posts = source.open(cache, synthetic).head(limit)
+        if {"image", "joint"} & set(declared.modalities):
+            refuse_addresses(posts)
     else:
         posts = prompt_posts(prompts)
     weights = pretrained or declared.pretrained

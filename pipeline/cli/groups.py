@@ -16,6 +16,7 @@ from typer.models import ArgumentInfo
 from pipeline.cli.words import named, one_of
 
 if TYPE_CHECKING:
+    from pipeline.datasets.columns import Columns
     from pipeline.datasets.posts import Posts
     from pipeline.protocols.choose import Protocol
     from pipeline.runs.sources import Source
@@ -164,9 +165,16 @@ class DatasetFlags:
         """
         from pipeline.datasets import open_dataset
         from pipeline.datasets.knowledge import with_knowledge
-        from pipeline.datasets.tabular import Columns
 
-        columns = Columns(
+        columns = self.columns()
+        posts = open_dataset(self.dataset, self.data, columns, name=self.name, cache=cache, synthetic=synthetic)
+        return with_knowledge(posts, self.knowledge)
+
+    def columns(self) -> Columns:
+        """What was said of a table's columns, and of how it is written."""
+        from pipeline.datasets.columns import Columns
+
+        return Columns(
             text=self.text_column,
             image=self.image_column,
             label=self.label_column,
@@ -181,8 +189,6 @@ class DatasetFlags:
             image_separator=self.image_separator,
             clean_labels=self.clean_labels,
         )
-        posts = open_dataset(self.dataset, self.data, columns, name=self.name, cache=cache, synthetic=synthetic)
-        return with_knowledge(posts, self.knowledge)
 
 
 @dataclass(frozen=True)
