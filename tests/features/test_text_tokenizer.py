@@ -256,12 +256,19 @@ def test_tokenizer_that_cuts_on_the_left_reads_the_end() -> None:
     assert tokenizer.decode(found.inputs["input_ids"][1:-1]) == "help help flood in the city"
 
 
-def test_threads_do_not_disturb_each_other() -> None:
-    """A tokenizer of transformers keeps how it last cut."""
+def test_threads_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tokenizer of transformers keeps how it last cut: here it is asked, and waits, between that and the cutting."""
     tokenizer = wordpiece_tokenizer()
+    settle = type(tokenizer).set_truncation_and_padding
+
+    def slowly(self: Any, *args: Any, **options: Any) -> None:
+        settle(self, *args, **options)
+        time.sleep(0.002)
+
+    monkeypatch.setattr(type(tokenizer), "set_truncation_and_padding", slowly)
     reads = read(tokenizer)
-    texts = ["flood in the city", "water " * 50, "help"] * 20
+    texts = ["flood in the city", "water " * 50, "help"]
     wanted = [one.inputs["input_ids"] for one in reads(texts)]
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(reads, [texts] * 40):
+        for found in pool.map(reads, [texts] * 20):
             assert [one.inputs["input_ids"] for one in found] == wanted
