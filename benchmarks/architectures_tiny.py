@@ -115,6 +115,8 @@ def _by_hand(**sizes: Any) -> Adjust:
 
 
 _HANDMADE: dict[str, Adjust] = {
+    # the tower for photos is an EfficientNet, which is scaled by factors
+    "align": lambda said: said["vision_config"].update(width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=32),
     "distilbert": _by_hand(dim=WIDTH, hidden_dim=64, n_heads=2, n_layers=2),
     "xlm": _by_hand(emb_dim=WIDTH, n_heads=2, n_layers=2),
     "flaubert": _by_hand(emb_dim=WIDTH, n_heads=2, n_layers=2),

@@ -22,12 +22,13 @@ _OLDER = {
 @dataclass(frozen=True)
 class SentenceSettings:
     """`view`: the one that the authors pool (None: not stated, or one that is not written here); `max_tokens`: where
-    they cut a text; `lowered`: whether they write it in small letters first.
+    they cut a text; `lowered`: whether they write it in small letters first; `prompt`: what they put in front of it.
     """
 
     view: str | None = None
     max_tokens: int | None = None
     lowered: bool = False
+    prompt: str = ""
 
 
 def settings_of(pretrained: str, revision: str | None) -> SentenceSettings:
@@ -44,10 +45,14 @@ def settings_of(pretrained: str, revision: str | None) -> SentenceSettings:
     pooling = _read(pretrained, revision, f"{paths['Pooling']}/config.json") if "Pooling" in paths else None
     said = said if isinstance(said, dict) else {}
     most = said.get("max_seq_length")
+    whole = _read(pretrained, revision, "config_sentence_transformers.json")
+    prompts = whole.get("prompts") if isinstance(whole, dict) else None
+    named = prompts.get(whole.get("default_prompt_name")) if isinstance(prompts, dict) else None
     return SentenceSettings(
         view=_VIEWS.get(_mode(pooling)) if isinstance(pooling, dict) else None,
         max_tokens=most if isinstance(most, int) and most > 0 else None,
         lowered=said.get("do_lower_case") is True,
+        prompt=named if isinstance(named, str) else "",
     )
 
 

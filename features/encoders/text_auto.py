@@ -34,6 +34,8 @@ LAYERS = Parameter(
 )
 _WITHOUT_DECODER = ("t5", "mt5", "umt5")
 """Architectures whose encoder is published without its decoder as well."""
+_UNREAD = (r"^text_projection\.",)
+"""Tensors behind the pooled vector, into the space that a tower shares with photos."""
 _SAME = {"fp32": 1e-4}
 """How far the vectors of a text may be apart, as a share of their length, when it is asked again or in company."""
 _LONGER = 32
@@ -53,7 +55,7 @@ def load(
     def read() -> tuple[Any, Any, SentenceSettings]:
         config = part_of(AutoConfig, pretrained, revision)
         tokenizer = part_of(AutoTokenizer, pretrained, revision)
-        model = model_of(_kind(config), pretrained, revision, dtype=torch_dtype(precision))
+        model = model_of(_kind(config), pretrained, revision, unused=_UNREAD, dtype=torch_dtype(precision))
         return tokenizer, model, settings_of(pretrained, revision)
 
     tokenizer, model, settings = loading("bert", pretrained, read)
@@ -68,11 +70,13 @@ def _share(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _kind(config: Any) -> Any:
-    """The class that reads the weights: `AutoModel`, or that of an encoder whose decoder need not be there."""
+    """The class that reads the weights: `AutoModel`, or, by its name, that of an encoder whose decoder need not be
+    there or of a tower for texts that was saved by itself.
+    """
     import transformers
 
     named = str((config.architectures or [""])[0])
-    if named.endswith(("EncoderModel", "ContextEncoder")) and hasattr(transformers, named):
+    if named.endswith(("EncoderModel", "ContextEncoder", "TextModel")) and hasattr(transformers, named):
         return getattr(transformers, named)
     if config.model_type in _WITHOUT_DECODER:
         return transformers.AutoModelForTextEncoding
@@ -130,7 +134,7 @@ class TextEncoder(Encoder):
         self._names = input_names(reader)
         types = getattr(layout.config, "type_vocab_size", None) or None
         self._tokenizer = TextTokenizer(
-            tokenizer, limit, table_rows(reader), self._names, types, lowered=settings.lowered
+            tokenizer, limit, table_rows(reader), self._names, types, lowered=settings.lowered, prompt=settings.prompt
         )
         self._fill = {
             "input_ids": padding_id(tokenizer, layout.config, table_rows(reader)),
@@ -151,6 +155,10 @@ class TextEncoder(Encoder):
         self.identity = {"weights": weights, "max_tokens": limit}
         if layout.filled:
             self.identity["filled"] = True
+        if settings.prompt:
+            self.identity["prompt"] = settings.prompt
+        if settings.lowered:
+            self.identity["lowered"] = True
         self._model, self._device = place(reader, device), device
         self._check_still(precision)
 

@@ -65,7 +65,8 @@ class TextTokenizer:
     """A tokenizer of transformers, and what a model can read of what it makes.
 
     `limit`: the most tokens; `rows`: how many ids the model has a vector for; `names`: what it takes; `joins`: two
-    segments are read as one text, with a space between. Raises `FeatureError` for a tokenizer that is not the model's.
+    segments are read as one text, with a space between; `lowered`: in small letters; `prompt` stands in front of each
+    text. Raises `FeatureError` for a tokenizer that is not the model's.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class TextTokenizer:
         types: int | None = None,
         joins: bool = False,
         lowered: bool = False,
+        prompt: str = "",
     ) -> None:
         self._tokenizer = tokenizer
         # a tokenizer keeps how it last cut, so that no two threads may use it at once
@@ -85,6 +87,7 @@ class TextTokenizer:
         self._rows = rows
         self._joins = joins
         self._lowered = lowered
+        self._prompt = prompt
         # all that it takes of what its tokenizer makes; the mask follows from how texts are laid side by side
         self._known = names - {"attention_mask"}
         self._types = types
@@ -111,6 +114,7 @@ class TextTokenizer:
         # one call takes texts of one segment or of two, never both kinds
         pairs = isinstance(texts[0], tuple) and not self._joins
         columns = [list(column) for column in zip(*texts, strict=True)] if pairs else [[joined(t) for t in texts]]
+        columns[0] = [self._prompt + text for text in columns[0]]
         segments = [[self._begun(text) for text in column] for column in columns]
         rows = self._rows_of(segments)
         found = [self._tokens(row, pairs, False) for row in rows]

@@ -185,3 +185,68 @@ def test_tokenizer_without_a_limit_cuts_nothing_of_its_own(stated: int | None, t
     encoder = load(CARDS["bert"], pretrained=str(tmp_path))
     assert encoder.text_limit == 512
     assert encoder.tokenize(["water " * 300])[0].read.cut is False
+
+
+@pytest.mark.parametrize(
+    "kind", ["SiglipTextModel", "Siglip2TextModel", "CLIPTextModel", "CLIPTextModelWithProjection"]
+)
+def test_text_tower_that_was_saved_by_itself_is_read(kind: str, tmp_path: Path) -> None:
+    import torch
+    import transformers as t
+
+    from benchmarks.architectures_text import tiny_tokenizer
+
+    family = kind.removesuffix("Model").removesuffix("ModelWithProjection")
+    marks = {"eos_token_id": 3, "bos_token_id": 1, "pad_token_id": 0}
+    sizes: dict[str, Any] = {"vocab_size": 100, "max_position_embeddings": 16, "projection_dim": 8, **marks, **SMALL}
+    model = spread(getattr(t, kind)(getattr(t, f"{family}Config")(**sizes)))
+    model.save_pretrained(tmp_path)
+    tokenizer = tiny_tokenizer()
+    tokenizer.model_max_length = 16
+    tokenizer.save_pretrained(tmp_path)
+    encoder = load(CARDS["bert"], pretrained=str(tmp_path))
+    assert encoder.default_views == {"text": "text/pooler"}
+    found = encoder.encode_texts(list(TEXTS))["text/pooler"]
+    fill = {"padding": "max_length"} if kind.startswith("Siglip") else {}
+    for row, text in enumerate(TEXTS):
+        tokens = tokenizer(text, truncation=True, max_length=16, return_tensors="pt", **fill)
+        with torch.no_grad():
+            said = getattr(model, "text_model", model)(input_ids=tokens["input_ids"])
+        np.testing.assert_allclose(found[row], said.pooler_output[0].numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["xlm", "flaubert"])
+def test_begin_token_is_the_class_token_where_the_authors_say_so(kind: str, tmp_path: Path) -> None:
+    import torch
+
+    from benchmarks.architectures_text import tiny_tokenizer
+
+    model = save(kind, tmp_path).eval()
+    tokenizer = tiny_tokenizer()
+    # <s> in front, </s> as class, separator and end
+    tokenizer.bos_token, tokenizer.cls_token = "[CLS]", "[SEP]"
+    tokenizer.save_pretrained(tmp_path)
+    encoder = load(CARDS["bert"], pretrained=str(tmp_path))
+    assert encoder.default_views == {"text": "text/cls"}
+    inputs = tokenizer("help water", return_tensors="pt")
+    with torch.no_grad():
+        hidden = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state[0]
+    np.testing.assert_allclose(encoder.encode_texts(["help water"])["text/cls"][0], hidden[0].numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["align", "altclip", "chinese_clip", "flava"])
+def test_tower_whose_authors_project_its_class_token_gives_that(kind: str, tmp_path: Path) -> None:
+    """What `get_text_features` projects is the default view."""
+    import torch
+    from transformers import AutoTokenizer
+
+    model = save(kind, tmp_path).eval()
+    encoder = load(CARDS["bert"], pretrained=str(tmp_path))
+    assert encoder.default_views == {"text": "text/cls"}
+    tokens = AutoTokenizer.from_pretrained(tmp_path)("help water", return_tensors="pt")
+    inputs = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        wanted = model.get_text_features(**inputs).pooler_output
+        wanted = wanted[:, 0] if wanted.ndim == 3 else wanted
+        found = torch.from_numpy(encoder.encode_texts(["help water"])["text/cls"])
+        np.testing.assert_allclose(model.text_projection(found).numpy(), wanted.numpy(), rtol=1e-3, atol=1e-3)

@@ -46,6 +46,19 @@ def test_settings_are_those_of_the_files(pooling: dict[str, Any], view: str | No
     assert settings_of(str(folder), None) == SentenceSettings(view, 16, True)
 
 
+def test_prompt_that_the_authors_put_first_is_put_first(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers")
+    folder = in_layout(tmp_path, {"pooling_mode_mean_tokens": True})
+    said = {"prompts": {"query": "help: ", "passage": "water: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(said))
+    assert settings_of(str(folder), None).prompt == "help: "
+    encoder = load(CARDS["bert"], pretrained=str(folder))
+    assert encoder.identity["prompt"] == "help: "
+    found = encoder.encode_texts(TEXTS)["text/mean"]
+    wanted = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(found / np.linalg.norm(found, axis=1, keepdims=True), wanted, atol=1e-5)
+
+
 def test_folder_without_such_files_states_nothing(tmp_path: Path) -> None:
     assert settings_of(str(save_text_model(tmp_path, "bert")), None) == SentenceSettings()
 
