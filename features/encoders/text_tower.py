@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from features.encoders.encoder import Encoder
 from features.errors import WrongModality
-from features.text import Text
+from features.text import Text, TextRead
 
 
 class TextTower(Encoder):
@@ -25,6 +26,21 @@ class TextTower(Encoder):
         self._encoder = encoder
         self.views = {name: shape for name, shape in encoder.views.items() if name.startswith("text/")}
         self.identity = encoder.identity
+        self.parallel = encoder.parallel
+        self.text_limit = encoder.text_limit
+        self.default_views = {name: view for name, view in encoder.default_views.items() if name == "text"}
+
+    def tokenize(self, texts: Sequence[Text]) -> list[Any]:
+        return self._encoder.tokenize(texts)
+
+    def text_length(self, tokens: Any) -> int:
+        return self._encoder.text_length(tokens)
+
+    def text_read(self, tokens: Any) -> TextRead | None:
+        return self._encoder.text_read(tokens)
+
+    def encode_tokens(self, tokens: Sequence[Any]) -> dict[str, np.ndarray]:
+        return self._encoder.encode_tokens(tokens)
 
     def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         return self._encoder.encode_texts(texts)
