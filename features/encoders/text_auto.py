@@ -103,7 +103,8 @@ class TextEncoder(Encoder):
     """`text/mean` [D]: the mean of the last hidden states over all tokens that are not padding, marks among them;
     `text/cls` [D], of models that read both ways and whose tokenizer puts a class token in front (XLNet: behind): the
     last hidden state there; `text/last` [D], of causal models: that of the last token, which has seen the whole text;
-    `text/pooler` [D]: the model's own pooled vector, where the weights hold what it is made with. On request
+    `text/pooler` [D]: the model's own pooled vector, where the weights hold what it is made with; `text/sentence` [D']:
+    what the layers behind the pooled vector make of it, in a folder of sentence-transformers that has some. On request
     `text/tokens` [128, D], all tokens, with `text/mask` [128], and `text/layer-0` to `text/layer-L` [D], the mean over
     the same tokens of the embeddings and of each layer's output.
 
@@ -143,6 +144,7 @@ class TextEncoder(Encoder):
         self._left = tokenizer.padding_side == "left"
         self._tokens = min(TEXT_TOKENS, limit) if tokens else 0
         self._layers = layers
+        self._dense, self._pooled_view = settings.dense, settings.view
         self._pads = layout.filled or ("attention_mask" in self._names and self._is_same_in_company(precision))
         self.text_limit = limit
         # on the CPU, where an id out of its table is an error that can be told
@@ -150,7 +152,8 @@ class TextEncoder(Encoder):
         self.views: dict[str, tuple[int, ...]] = {name: values.shape[1:] for name, values in found.items()}
         if self._tokens:
             self.views.update(token_shapes("text", self._tokens, self.views["text/mean"][0]))
-        default = settings.view if settings.view in self.views else layout.default(self.views)
+        stated = "text/sentence" if "text/sentence" in self.views else settings.view
+        default = stated if stated in self.views else layout.default(self.views)
         self.default_views: Mapping[str, str] = {} if default == "text/mean" else {"text": default}
         self.identity = {"weights": weights, "max_tokens": limit}
         if layout.filled:
@@ -243,6 +246,11 @@ class TextEncoder(Encoder):
                     real = real[:, ::-1].copy()
                     mask = None if mask is None else mask.flip(1)
                 views |= self._over_tokens(said, hidden.float(), mask, real)
+        if self._dense and self._pooled_view in views:
+            vectors = views[self._pooled_view]
+            for layer in self._dense:
+                vectors = layer(vectors)
+            views["text/sentence"] = vectors
         return views
 
     def _pooled(self, said: Any, real: np.ndarray) -> dict[str, np.ndarray]:

@@ -59,6 +59,47 @@ def test_prompt_that_the_authors_put_first_is_put_first(tmp_path: Path) -> None:
     np.testing.assert_allclose(found / np.linalg.norm(found, axis=1, keepdims=True), wanted, atol=1e-5)
 
 
+def with_dense(folder: Path, activation: str, bias: bool = True) -> Path:
+    """Two layers behind the pooled vector, saved as sentence-transformers saves them."""
+    import torch
+    from safetensors.torch import save_file
+
+    in_layout(folder, {"pooling_mode_cls_token": True})
+    torch.manual_seed(3)
+    modules = json.loads((folder / "modules.json").read_text())
+    for at, (wide, narrow) in enumerate([(32, 16), (16, 8)], start=3):
+        (folder / f"{at}_Dense").mkdir()
+        said = {"in_features": wide, "out_features": narrow, "bias": bias, "activation_function": activation}
+        (folder / f"{at}_Dense" / "config.json").write_text(json.dumps(said))
+        tensors = {"linear.weight": torch.randn(narrow, wide)} | ({"linear.bias": torch.randn(narrow)} if bias else {})
+        save_file(tensors, folder / f"{at}_Dense" / "model.safetensors")
+        kind = "sentence_transformers.models.Dense"
+        modules.insert(-1, {"idx": at, "name": str(at), "path": f"{at}_Dense", "type": kind})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("activation", "bias"),
+    [("torch.nn.modules.activation.Tanh", True), ("torch.nn.modules.linear.Identity", False)],
+)
+def test_layers_behind_the_pooled_vector_are_those_of_the_library(activation: str, bias: bool, tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers")
+    folder = with_dense(tmp_path, activation, bias)
+    encoder = load(CARDS["bert"], pretrained=str(folder))
+    assert encoder.default_views == {"text": "text/sentence"}
+    assert encoder.views["text/sentence"] == (8,)
+    found = encoder.encode_texts(TEXTS)["text/sentence"]
+    wanted = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(found / np.linalg.norm(found, axis=1, keepdims=True), wanted, atol=1e-5)
+
+
+def test_layer_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    folder = with_dense(tmp_path, "my_module.Activation")
+    with pytest.raises(FeatureError, match=r"'3_Dense' .* is of a kind that is not known here"):
+        load(CARDS["bert"], pretrained=str(folder))
+
+
 def test_folder_without_such_files_states_nothing(tmp_path: Path) -> None:
     assert settings_of(str(save_text_model(tmp_path, "bert")), None) == SentenceSettings()
 
