@@ -19,6 +19,7 @@ from pipeline.cli import (
     listing,
     sweep,
     synthesize,
+    table,
     zero_shot,
 )
 from pipeline.cli.commands import add, new_app
@@ -79,6 +80,7 @@ add(app, "zero-shot", zero_shot.zero_shot, STAGE_TWO)
 add(app, "fuse", fuse.fuse, RESULTS)
 add(app, "analyse", analyse.analyse, RESULTS)
 add(app, "audit", audit.audit, RESULTS)
+add(app, "table", table.table, RESULTS)
 add(app, "demo", demo.demo, AROUND)
 app.add_typer(datasets, name="data", rich_help_panel=AROUND)
 add(app, "models", listing.models, AROUND)

@@ -29,8 +29,9 @@ SLACK = 1e-3
 SAME = ("dataset", "task", "classes", "setting", "split", "seeds")
 
 
-def fuse_runs(members: Sequence[Run], rule: str, positive: str | None, runs: Path) -> Run:
-    """Fuse the predictions of two or more runs and write the outcome into the folder `runs`, as a run itself.
+def fuse_runs(members: Sequence[Run], rule: str, positive: str | None, runs: Path, *, keep: bool = False) -> Run:
+    """Fuse the predictions of two or more runs and write the outcome into the folder `runs`, as a run itself. With
+    `keep`, one that is there already, of the same runs and rule, is given from there.
 
     The runs must be of the same dataset, task, setting, split and seeds. Posts that some run left out are left out and
     counted. Raises `UsageError` for runs that do not belong together, `DataError` for runs that know a post under
@@ -42,10 +43,12 @@ def fuse_runs(members: Sequence[Run], rule: str, positive: str | None, runs: Pat
         raise UsageError("Fusion needs two run folders or more.")
     shared, missing = matched_predictions(members)
     config = members[0].config
+    outcome = _config(members, rule, positive, missing)
+    if keep and (there := Run.find(runs, outcome)) is not None:
+        return there
     answers = [_probabilities(run, frame) for run, frame in zip(members, shared, strict=True)]
     fused = fuse(rule, answers, _positive(rule, config.task, config.classes, positive))
-    evaluation = _evaluation(config, shared[0], fused)
-    return Run.write(runs, _config(members, rule, positive, missing), evaluation)
+    return Run.write(runs, outcome, _evaluation(config, shared[0], fused))
 
 
 def fuse_seeds(run: Run, members: int, runs: Path) -> Run:

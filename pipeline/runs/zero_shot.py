@@ -52,9 +52,17 @@ class Prompted:
 
 
 def zero_shot_run(
-    posts: Posts, protocol: Protocol, cache: Path, asked: Prompted, seeds: Sequence[int], runs: Path
+    posts: Posts,
+    protocol: Protocol,
+    cache: Path,
+    asked: Prompted,
+    seeds: Sequence[int],
+    runs: Path,
+    *,
+    keep: bool = False,
 ) -> Run:
-    """Answer the dev and test posts of each seed by the prompts of each class, and write the run into `runs`.
+    """Answer the dev and test posts of each seed by the prompts of each class, and write the run into `runs`; with
+    `keep`, one that is there already, of the same configuration and figures, is given from there.
 
     The seeds only draw splits: nothing else is random. Raises `UsageError` with the command to run where posts or
     prompts are not encoded, and for prompts that lack a class of the task.
@@ -83,7 +91,11 @@ def zero_shot_run(
         notes=protocol.notes,
         unsaid=UNSAID,
     )
-    return Run.write(runs, config, Evaluation(posts, protocol, predictions))
+    evaluation = Evaluation(posts, protocol, predictions)
+    # the configuration of an untrained run does not tell its labels
+    if keep and (there := Run.find(runs, config)) is not None and there.summary == evaluation.summary():
+        return there
+    return Run.write(runs, config, evaluation)
 
 
 def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:

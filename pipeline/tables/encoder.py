@@ -1,0 +1,140 @@
+"""The encoders that tables name, and where their features are in the cache, or how they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cache import CacheError, FeatureFile
+from pipeline.datasets.posts import Posts
+from pipeline.errors import UsageError
+from pipeline.runs.model_spec import ModelSpec, card_of
+from pipeline.runs.sources import Source, default_view
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder as a table asks for it. `model` is MODEL[@FINGERPRINT][:VIEW]; `pretrained` its weights, None for the
+    model's usual ones, "*" for whatever is there; `text` what a text encoder reads, as `crisis extract --text` says it;
+    `cleaner` the source's; `options` those of `--set`; `captions` a word in the name of the weights that wrote the
+    captions of `text`.
+    """
+
+    title: str
+    model: str
+    pretrained: str | None = None
+    text: str = "tweet"
+    cleaner: str = "raw"
+    options: tuple[str, ...] = ()
+    captions: str = ""
+
+    def called(self, model: str | None) -> Encoder:
+        """This encoder with another `model` in its place, where one is named: of any weights, with its usual view."""
+        return self if model is None else replace(self, model=model, pretrained="*", options=())
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is not in the cache, and the commands that make it, in their order."""
+
+    encoder: Encoder
+    commands: tuple[str, ...]
+
+
+def find_encoder(posts: Posts, cache: Path, modality: str, encoder: Encoder) -> Source | Missing:
+    """The view of `encoder` among the cache files of the posts; what makes it where there is none.
+
+    Raises `UsageError` for a model that does not exist or does not read the modality, and where several files would do.
+    """
+    spec = ModelSpec.parse(encoder.model)
+    declared = card_of(spec, posts, cache)
+    reads = "text" if modality == "caption" else modality
+    if reads not in declared.modalities and "joint" in declared.modalities:
+        modality = reads = "joint"
+    if reads not in declared.modalities:
+        known = " and ".join(declared.modalities)
+        raise UsageError(f"The model '{declared.name}' has no {reads} features (it reads {known}).")
+    fits = []
+    for path in sorted((cache / posts.name).glob(f"{declared.name}@{spec.mark}*.h5")):
+        with FeatureFile.open(path) as file:
+            view = spec.view or default_view(path, reads, declared.default_views.get(reads, ""))
+            if view in file.views and _is(file, encoder, reads, cache / posts.name):
+                fits.append((_likeness(file, encoder), Source(modality, declared.name, view, path)))
+    if not fits:
+        return Missing(encoder, tuple(_commands(posts, cache, encoder, declared.spec, reads)))
+    best = max(likeness for likeness, _ in fits)
+    chosen = [source for likeness, source in fits if likeness == best]
+    if len(chosen) > 1 and reads != "image":
+        flag = "text" if modality == "caption" else modality
+        names = ", ".join(source.path.stem for source in chosen)
+        raise UsageError(f"Several caches are {encoder.title} features of '{posts.name}': {names}; name one: --{flag}.")
+    return chosen[0]
+
+
+def _flags(file: FeatureFile) -> dict[str, str]:
+    """The flags that made a cache file, by name; those that may be repeated are left out."""
+    said = [str(word) for word in file.provenance.get("flags", ())]
+    return {name: value for name, value in zip(said[::2], said[1::2], strict=False) if name != "--set"}
+
+
+def _is(file: FeatureFile, encoder: Encoder, reads: str, folder: Path) -> bool:
+    """Whether the file holds what `encoder` says of inputs that are read as `reads`."""
+    weights = _flags(file).get("--pretrained")
+    if encoder.pretrained != "*" and weights != encoder.pretrained:
+        wanted = (encoder.pretrained or "").rpartition("/")[2]
+        if not wanted or Path(weights or "").name != wanted:
+            return False
+    if reads == "image":
+        return True
+    kind, _, mark = str(file.provenance.get("content", {}).get("text") or "tweet").partition("@")
+    if kind != encoder.text:
+        return False
+    return not encoder.captions or encoder.captions in _weights_of(folder, mark).lower()
+
+
+def _weights_of(folder: Path, mark: str) -> str:
+    """The weights that wrote the captions of the fingerprint `mark`, "" where they are not known."""
+    for path in folder.glob(f"*@{mark[:8]}.h5"):
+        try:
+            with FeatureFile.open(path) as file:
+                return _flags(file).get("--pretrained", "")
+        except CacheError:
+            return ""
+    return ""
+
+
+def _likeness(file: FeatureFile, encoder: Encoder) -> tuple[bool, bool]:
+    """How near the file is to the source's text and cleaner, where several would do."""
+    kind = str(file.provenance.get("content", {}).get("text") or "tweet").partition("@")[0]
+    return kind == encoder.text, _flags(file).get("--cleaner", "raw") == encoder.cleaner
+
+
+def _commands(posts: Posts, cache: Path, encoder: Encoder, model: str, reads: str) -> Iterator[str]:
+    """The captions that `encoder` reads, if they are not there, and then the encoder."""
+    behind = f"{posts.flags} --cache {cache}"
+    _, _, captioner = encoder.text.partition("caption:")
+    if reads == "text" and captioner and not _captioned(posts, cache, captioner, encoder.captions):
+        weights = f" --pretrained {encoder.captions.upper()}-CHECKPOINT" if encoder.captions else ""
+        yield f"crisis extract --model {captioner}{weights} {behind}"
+    said = [f"--model {model}"]
+    if encoder.pretrained not in (None, "*"):
+        said.append(f"--pretrained {encoder.pretrained}")
+    if reads != "image":
+        said += [f"--cleaner {encoder.cleaner}"] if encoder.cleaner != "raw" else []
+        said += [f"--text {encoder.text}"] if encoder.text != "tweet" else []
+        if "knowledge" in encoder.text and not posts.knowledge:
+            said.append("--knowledge FILE")
+    said += [f"--set {option}" for option in encoder.options]
+    yield f"crisis extract {' '.join(said)} {behind}"
+
+
+def _captioned(posts: Posts, cache: Path, captioner: str, weights: str) -> bool:
+    folder = cache / posts.name
+    marks = [path.stem.partition("@")[2] for path in folder.glob(f"{captioner}@*.h5")]
+    return any(weights in _weights_of(folder, mark).lower() for mark in marks)
+
+
+def commands_of(missing: Sequence[Missing]) -> list[str]:
+    """The commands of all of them, each once, in their order."""
+    return list(dict.fromkeys(command for one in missing for command in one.commands))
