@@ -117,7 +117,7 @@ class _Filling:
         return Cell(panel, row, figures(runs[-1], self.table.measures, self.cache), runs=runs)
 
     def _prompted(self, panel: Panel, row: Row, system: ZeroShot, asked: Asked) -> Cell:
-        posts, wishes = self.training.posts_of(asked.event), self.training.wishes
+        posts, wishes = self.training.posts, self.training.wishes
         found = find_encoder(posts, self.cache, "image", system.encoder)
         if isinstance(found, Missing):
             return _missing(panel, row, [found])
@@ -128,7 +128,7 @@ class _Filling:
 
     def _counted(self, panel: Panel, row: Row, asked: Asked) -> Cell:
         """The posts of each part; where each seed draws its own, those of the first."""
-        fold = protocol_of(self.training.posts_of(asked.event), asked).folds(self.training.wishes.seeds[0])[0]
+        fold = protocol_of(self.training.posts, asked).folds(self.training.wishes.seeds[0])[0]
         sizes = {part: len(getattr(fold, part)) for part in ("train", "dev", "test")}
         sizes["total"] = sum(sizes.values())
         return Cell(panel, row, [Figure(float(sizes[measure.part])) for measure in self.table.measures])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cache import CacheError, FeatureFile
+from features import card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.runs.model_spec import ModelSpec, card_of
@@ -112,27 +114,33 @@ def _likeness(file: FeatureFile, encoder: Encoder) -> tuple[bool, bool]:
 
 def _commands(posts: Posts, cache: Path, encoder: Encoder, model: str, reads: str) -> Iterator[str]:
     """The captions that `encoder` reads, if they are not there, and then the encoder."""
-    behind = f"{posts.flags} --cache {cache}"
-    _, _, captioner = encoder.text.partition("caption:")
-    if reads == "text" and captioner and not _captioned(posts, cache, captioner, encoder.captions):
-        weights = f" --pretrained {encoder.captions.upper()}-CHECKPOINT" if encoder.captions else ""
-        yield f"crisis extract --model {captioner}{weights} {behind}"
+    behind = f"{posts.flags} --cache {shlex.quote(str(cache))}"
+    text = encoder.text
+    _, _, captioner = text.partition("caption:")
+    if reads == "text" and captioner:
+        marks = _captioned(posts, cache, captioner, encoder.captions)
+        text = f"{text}@{marks[0][:8]}" if marks else text
+        if not marks:
+            # who publishes these weights is said on the captioner's page
+            weights = "" if card(captioner).pretrained else f" --pretrained {encoder.captions.upper()}CHECKPOINT"
+            yield f"crisis extract --model {captioner}{weights} {behind}"
     said = [f"--model {model}"]
     if encoder.pretrained not in (None, "*"):
         said.append(f"--pretrained {encoder.pretrained}")
     if reads != "image":
         said += [f"--cleaner {encoder.cleaner}"] if encoder.cleaner != "raw" else []
-        said += [f"--text {encoder.text}"] if encoder.text != "tweet" else []
-        if "knowledge" in encoder.text and not posts.knowledge:
+        said += [f"--text {text}"] if text != "tweet" else []
+        if "knowledge" in text and not posts.knowledge:
             said.append("--knowledge FILE")
     said += [f"--set {option}" for option in encoder.options]
     yield f"crisis extract {' '.join(said)} {behind}"
 
 
-def _captioned(posts: Posts, cache: Path, captioner: str, weights: str) -> bool:
+def _captioned(posts: Posts, cache: Path, captioner: str, weights: str) -> list[str]:
+    """The fingerprints (8 digits) of the captions that weights of that name wrote."""
     folder = cache / posts.name
-    marks = [path.stem.partition("@")[2] for path in folder.glob(f"{captioner}@*.h5")]
-    return any(weights in _weights_of(folder, mark).lower() for mark in marks)
+    marks = [path.stem.partition("@")[2] for path in sorted(folder.glob(f"{captioner}@*.h5"))]
+    return [mark for mark in marks if weights in _weights_of(folder, mark).lower()]
 
 
 def commands_of(missing: Sequence[Missing]) -> list[str]:

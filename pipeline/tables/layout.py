@@ -159,6 +159,7 @@ class Source:
     photos: str = ""
     seeds: int = 0
     balancing: str = ""
+    labels: str = ""
 
 
 @dataclass(frozen=True)

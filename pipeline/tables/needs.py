@@ -20,7 +20,7 @@ def needs_of(table: PaperTable, posts: Posts, cache: Path, models: Mapping[str, 
     missing: list[Missing] = []
     for modality, named in table.encoders:
         encoder = named.called(models.get("text" if modality == "caption" else modality))
-        title = f"{modality}: {encoder.title}" + (f" of {encoder.text}" if encoder.text != "tweet" else "")
+        title = f"{modality}: {encoder.title}" + (f" of {encoder.text}" if encoder.text.startswith("tweet+") else "")
         try:
             found = find_encoder(posts, cache, modality, encoder)
         except UsageError as error:

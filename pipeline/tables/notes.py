@@ -45,7 +45,7 @@ def _of_runs(filled: Filled, runs: list[Run]) -> Iterator[str]:
     for run in trained:
         targets.setdefault(run.config.target, []).append(" + ".join(run.config.views))
     said = (f"the {target}'s for {_listed(dict.fromkeys(names))}" for target, names in targets.items())
-    yield f"labels: {'; '.join(said)}"
+    yield f"labels: {'; '.join(said)}" + (f" ({source.paper}: {source.labels})" if source.labels else "")
     presets = {run.config.preset: run.config.head for run in trained}
     yield f"training: preset {_listed(presets)}" + _settings(filled)
     balances = dict.fromkeys(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from classifiers import HeadError, HeadSpec
 from classifiers.balance import take_balance
 from pipeline.datasets.posts import Posts
@@ -14,7 +16,7 @@ from pipeline.errors import CrisisError, UsageError
 from pipeline.interrupt import LostInterrupts
 from pipeline.log import say
 from pipeline.protocols.balanced import balanced
-from pipeline.protocols.choose import Protocol, choose_protocol
+from pipeline.protocols.choose import Fold, Protocol, choose_protocol
 from pipeline.runs.division import divide, trained_config
 from pipeline.runs.fit import fit_matrix
 from pipeline.runs.material import Material, load_material
@@ -52,7 +54,6 @@ class Fit:
 class _Group:
     """Fits on the same views, by the protocol they are trained under."""
 
-    posts: Posts
     sources: Sequence[Source]
     visibility: Visibility
     fits: dict[Asked, tuple[Protocol, list[Fit]]] = field(default_factory=dict)
@@ -65,18 +66,11 @@ class Training:
         self.wishes = wishes
         self.count = 0
         """How many runs were trained, those that were there already left out."""
+        self.posts = posts
         self._cache = cache
-        self._parts: dict[str | None, Posts] = {None: posts}
         self._found: dict[tuple[str, Encoder], Source | Missing] = {}
-        self._groups: dict[tuple[str | None, tuple[Source, ...], Visibility], _Group] = {}
+        self._groups: dict[tuple[tuple[Source, ...], Visibility], _Group] = {}
         self._wanted: dict[tuple[str, Asked], Fit | list[Missing] | str] = {}
-
-    def posts_of(self, event: str | None) -> Posts:
-        """The posts of one event, or all."""
-        if event not in self._parts:
-            posts = self._parts[None]
-            self._parts[event] = posts.take([row for row, one in enumerate(posts.events) if one == event])
-        return self._parts[event]
 
     def want(self, trained: Trained, asked: Asked) -> None:
         """Note that this head is to be trained, once."""
@@ -96,13 +90,12 @@ class Training:
         # what an encoder says of photo and text together stands in the place of both
         sources = tuple({one.label: one for one in found if isinstance(one, Source)}.values())
         visibility = Visibility(trained.eval_setting, trained.mix_share)
-        posts = self.posts_of(asked.event)
         try:
-            protocol = protocol_of(posts, asked, frozenset(one.modality for one in sources))
-        except (UsageError, CrisisError) as error:
+            protocol = protocol_of(self.posts, asked, frozenset(one.modality for one in sources))
+        except CrisisError as error:
             # the dataset has no such task, setting or split set
             return str(error)
-        group = self._groups.setdefault((asked.event, sources, visibility), _Group(posts, sources, visibility))
+        group = self._groups.setdefault((sources, visibility), _Group(sources, visibility))
         fit = Fit(self._spec(trained))
         group.fits.setdefault(asked, (protocol, []))[1].append(fit)
         return fit
@@ -110,7 +103,7 @@ class Training:
     def _source(self, modality: str, encoder: Encoder) -> Source | Missing:
         encoder = encoder.called(self.wishes.models.get("text" if modality == "caption" else modality))
         if (modality, encoder) not in self._found:
-            self._found[modality, encoder] = find_encoder(self._parts[None], self._cache, modality, encoder)
+            self._found[modality, encoder] = find_encoder(self.posts, self._cache, modality, encoder)
         return self._found[modality, encoder]
 
     def _spec(self, trained: Trained) -> HeadSpec:
@@ -140,7 +133,7 @@ class Training:
         """Train all that was noted and is not among the runs."""
         for group in self._groups.values():
             protocols = [protocol for protocol, _ in group.fits.values()]
-            material = load_material(group.posts, protocols, group.sources, group.visibility)
+            material = load_material(self.posts, protocols, group.sources, group.visibility)
             for protocol, fits in group.fits.values():
                 self._train(material, protocol, fits)
 
@@ -207,7 +200,23 @@ def protocol_of(posts: Posts, asked: Asked, modalities: frozenset[str] = frozens
         modalities=modalities,
     )
     if asked.event is not None:
-        protocol = replace(protocol, split=f"posts of {asked.event}, {protocol.split}")
+        protocol = _of_event(posts, protocol, asked.event)
     for part, wanted in (("train", asked.balance_train), ("test", asked.balance_test)):
         protocol = balanced(protocol, part) if wanted else protocol
     return protocol
+
+
+def _of_event(posts: Posts, protocol: Protocol, event: str) -> Protocol:
+    """The protocol with the posts of one event alone."""
+    inside = np.array([one == event for one in posts.events])
+    if not inside.any():
+        raise UsageError(f"There is no event '{event}' in '{posts.name}'.")
+
+    def folds(seed: int) -> list[Fold]:
+        return [
+            Fold(fold.name, *(rows[inside[rows]] for rows in (fold.train, fold.dev, fold.test)))
+            for fold in protocol.folds(seed)
+        ]
+
+    labels = np.where(inside, protocol.labels, -1)
+    return replace(protocol, split=f"{protocol.split}, posts of {event}", labels=labels, folds=folds)

@@ -51,6 +51,14 @@ def read(folder: Path) -> pandas.DataFrame:
     return pandas.read_parquet(folder / "predictions.parquet").set_index(KEYS).sort_index()
 
 
+def test_a_fusion_that_is_there_is_found_again(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    members = [Run.open(folder) for folder in runs]
+    first = fuse_runs(members, "mean", None, tmp_path, keep=True)
+    assert fuse_runs(members, "mean", None, tmp_path, keep=True).folder == first.folder
+    assert fuse_runs(members, "max", None, tmp_path, keep=True).folder != first.folder
+    assert fuse_runs(members, "mean", None, tmp_path).folder != first.folder
+
+
 @pytest.mark.parametrize("rule", ["mean", "max", "or", "and"])
 def test_fused_figures_are_those_of_the_rule_by_hand(rule: str, runs: tuple[Path, Path], tmp_path: Path) -> None:
     positive = "b" if rule in ("or", "and") else None

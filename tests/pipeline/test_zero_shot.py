@@ -123,6 +123,22 @@ def test_stored_answers_are_those_of_the_model_itself(
     assert set(config["views"]) == ({"image", "text"} if modality == "both" else {modality})
 
 
+def test_an_answer_that_is_there_is_found_again_unless_labels_changed(
+    made: tuple[Posts, Path], prompts: str, tmp_path: Path
+) -> None:
+    """The configuration of an untrained run does not tell its labels."""
+    posts, folder = made
+
+    def asked(posts: Posts) -> Path:
+        protocol, prompted = choose_protocol(posts), Prompted("clip", "image", prompts)
+        return zero_shot_run(posts, protocol, folder / "cache", prompted, range(2), tmp_path, keep=True).folder
+
+    first = asked(posts)
+    assert asked(posts) == first
+    others = [{"a": "b", "b": "a"}[label] for label in posts.labels["label"]["pair"]]
+    assert asked(replace(posts, labels={"label": {"pair": others}})) != first
+
+
 def test_prompts_are_a_small_cache_of_their_own_without_bad_rows(made: tuple[Posts, Path], clip: Path) -> None:
     result = encode_prompts(clip, made[1] / "cache", "damage")
     count = sum(len(texts) for texts in prompts_of("damage")[1].values())
