@@ -1,4 +1,4 @@
-"""Tables of papers: each figure is that of an ordinary run, nothing is trained twice, and nothing is left out silently."""
+"""Tables of papers: each figure is that of an ordinary run, nothing is trained twice, nothing is silently left out."""
 
 from __future__ import annotations
 
