@@ -150,15 +150,22 @@ _HANDMADE: dict[str, Adjust] = {
     "mamba2": _by_hand(num_heads=4, head_dim=16, n_groups=2),
     "esm": _by_hand(vocab_size=512, pad_token_id=0, mask_token_id=4),
     "funnel": _by_hand(
-        block_sizes=[1, 1], block_repeats=[1, 1], num_decoder_layers=1, d_model=WIDTH, d_head=16, n_head=2, d_inner=64
+        block_sizes=[1, 1],
+        block_repeats=[1, 1],
+        num_decoder_layers=1,
+        d_model=WIDTH,
+        d_head=16,
+        n_head=2,
+        d_inner=64,
+        architectures=["FunnelModel"],
     ),
-    "nemotron": _by_hand(head_dim=16),
+    "nemotron": _by_hand(head_dim=16, num_key_value_heads=2),
+    "recurrent_gemma": _by_hand(lru_width=WIDTH, attention_window_size=64),
     "hunyuan_v1_dense": _by_hand(head_dim=16),
     "hunyuan_v1_moe": _by_hand(head_dim=16),
     "ministral": _by_hand(head_dim=16),
     "falcon_h1": _by_hand(mamba_n_heads=4, mamba_d_head=16, mamba_d_ssm=64, hidden_size=WIDTH),
     "gemma3n_text": _by_hand(layer_types=["full_attention", "full_attention"], num_kv_shared_layers=0),
-    "dbrx": _by_hand(),
 }
 
 
