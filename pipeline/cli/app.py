@@ -10,6 +10,7 @@ from pipeline.cli import (
     analyse,
     audit,
     caches,
+    compare,
     data,
     demo,
     download,
@@ -80,6 +81,7 @@ add(app, "zero-shot", zero_shot.zero_shot, STAGE_TWO)
 add(app, "fuse", fuse.fuse, RESULTS)
 add(app, "analyse", analyse.analyse, RESULTS)
 add(app, "audit", audit.audit, RESULTS)
+add(app, "compare", compare.compare, RESULTS)
 add(app, "table", table.table, RESULTS)
 add(app, "demo", demo.demo, AROUND)
 app.add_typer(datasets, name="data", rich_help_panel=AROUND)

@@ -126,8 +126,10 @@ def sweep(
         raise CrisisError(f"{failed} of the runs could not be trained; see the notes above.")
 
 
-def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
-    """One row per run, the best on dev of each task first: what is chosen is chosen on dev."""
+def print_leaderboard(rows: list[dict[str, Any]], done: list[Run], apart: bool = False) -> None:
+    """One row per run, the best on dev of each task first: what is chosen is chosen on dev. Runs of different commands
+    are told apart by their views and folders.
+    """
     words = METRICS[rows[0]["metric"]]
     by_folder = {str(run.folder): run for run in done}
     others = [metric for metric in METRICS if metric != rows[0]["metric"]]
@@ -139,6 +141,7 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
                 row["task"],
                 row["head"],
                 row["balance"],
+                *([row["views"]] if apart else []),
                 mean_sd({"mean": row["dev"], "sd": row["dev_sd"]}),
                 mean_sd({"mean": row["test"], "sd": row["test_sd"]}),
                 f"{row['test_low'] * 100:.1f}-{row['test_high'] * 100:.1f}",
@@ -147,12 +150,14 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
                 _p(row["p_posts_holm"]),
                 _p(row["p_seeds_holm"]),
                 *(mean_sd(test[metric]) for metric in others),
+                *([by_folder[row["run"]].folder.name] if apart else []),
             ]
         )
     header = [
         "task",
         "head",
         "balance",
+        *(["views"] if apart else []),
         f"dev {words}",
         f"test {words}",
         "95 %",
@@ -161,7 +166,8 @@ def print_leaderboard(rows: list[dict[str, Any]], done: list[Run]) -> None:
         "p (posts)",
         "p (seeds)",
     ]
-    o.print_table([*header, *(f"test {METRICS[metric]}" for metric in others)], shown)
+    header += [*(f"test {METRICS[metric]}" for metric in others), *(["run"] if apart else [])]
+    o.print_table(header, shown)
     o.print_line(
         "the best is the best on dev; 95 %: bootstrap over posts; majority: train's commonest class for all; p: against"
         " the best on test, Holm-corrected, paired (randomisation over posts; t over seeds, corrected where each draws"

@@ -48,7 +48,7 @@ def fuse_runs(members: Sequence[Run], rule: str, positive: str | None, runs: Pat
         return there
     answers = [_probabilities(run, frame) for run, frame in zip(members, shared, strict=True)]
     fused = fuse(rule, answers, _positive(rule, config.task, config.classes, positive))
-    return Run.write(runs, outcome, _evaluation(config, shared[0], fused))
+    return Run.write(runs, outcome, evaluation_of(config, shared[0], fused))
 
 
 def fuse_seeds(run: Run, members: int, runs: Path) -> Run:
@@ -80,7 +80,7 @@ def fuse_seeds(run: Run, members: int, runs: Path) -> Run:
         seeds=seeds[::members],
         fused=({"run": name, "head": config.head},),
     )
-    return Run.write(runs, ensembles, _evaluation(config, pandas.concat(firsts), np.concatenate(answers)))
+    return Run.write(runs, ensembles, evaluation_of(config, pandas.concat(firsts), np.concatenate(answers)))
 
 
 def matched_predictions(runs: Sequence[Run]) -> tuple[list[pandas.DataFrame], int]:
@@ -144,8 +144,10 @@ def _positive(rule: str, task: str, classes: tuple[str, ...], named: str | None)
     return classes.index(name)
 
 
-def _evaluation(config: RunConfig, frame: pandas.DataFrame, fused: np.ndarray) -> Evaluation:
-    """The evaluation of the fused answers, from what the first run's rows say of the posts."""
+def evaluation_of(config: RunConfig, frame: pandas.DataFrame, answers: np.ndarray) -> Evaluation:
+    """The evaluation of `answers` [n, C], probabilities of the n stored predictions in `frame`, from what these say of
+    the posts.
+    """
     first = frame.drop_duplicates("post_id")
     ids, empty = first["post_id"].tolist(), [""] * len(first)
     posts = Posts(
@@ -175,7 +177,7 @@ def _evaluation(config: RunConfig, frame: pandas.DataFrame, fused: np.ndarray) -
     for (seed, fold, part), places in frame.reset_index(drop=True).groupby(KEYS[:3], sort=False).indices.items():
         own = rows[places]
         majority = number[frame["majority"].iloc[places[0]]]
-        predictions.append(Prediction(int(seed), fold, part, own, labels[own], fused[places], majority))
+        predictions.append(Prediction(int(seed), fold, part, own, labels[own], answers[places], majority))
     return Evaluation(posts, protocol, predictions)
 
 

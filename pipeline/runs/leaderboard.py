@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from pipeline.runs.run import Run
 LEVEL = 0.05
 
 
-def leaderboard(runs: Sequence[Run], metric: str = "macro_f1") -> list[dict[str, Any]]:
+def leaderboard(
+    runs: Sequence[Run], metric: str = "macro_f1", counted: Mapping[Path, np.ndarray] | None = None
+) -> list[dict[str, Any]]:
     """A row per run, by task, the best mean of `metric` on dev first: nothing is chosen on test.
 
     A row holds that mean and its deviation over seeds on dev and test, the test figure's 95 % interval over posts,
@@ -27,18 +29,21 @@ def leaderboard(runs: Sequence[Run], metric: str = "macro_f1") -> list[dict[str,
     of that gap over seeds and over posts, with Holm's correction over the task's runs. `differs` is True where the
     corrected p over posts is below 0.05 and that over seeds is as well, or cannot be computed. Values of p are None for
     the best itself.
+
+    `counted` says per run folder which of its stored predictions count, bool in their order; all do where it is left
+    out. The figures over seeds are those of `Run.summary` in any case.
     """
     rows = []
     for task in dict.fromkeys(run.config.task for run in runs):
         held = [run for run in runs if run.config.task == task]
         held.sort(key=lambda run: -run.dev(metric)["mean"])
-        rows += _of_task(held, metric)
+        rows += _of_task(held, metric, counted or {})
     return rows
 
 
-def _of_task(held: Sequence[Run], metric: str) -> list[dict[str, Any]]:
+def _of_task(held: Sequence[Run], metric: str, counted: Mapping[Path, np.ndarray]) -> list[dict[str, Any]]:
     numbers: dict[str, int] = {}
-    answers = [_answers(run, numbers) for run in held]
+    answers = [_answers(run, numbers, counted.get(run.folder)) for run in held]
     best = held[0].test(metric)
     rows: list[dict[str, Any]] = []
     draws = draws_for(len(held) - 1)
@@ -93,9 +98,10 @@ def write_leaderboard(runs: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-def _answers(run: Run, numbers: dict[str, int]) -> Answers:
+def _answers(run: Run, numbers: dict[str, int], counted: np.ndarray | None) -> Answers:
     """What the run said on test; `numbers` gives posts the same number in all runs."""
     frame = run.read_predictions(["post_id", "seed", "split", "label", "predicted"])
+    frame = frame if counted is None else frame[counted]
     frame = frame[frame["split"] == "test"]
     index = {name: number for number, name in enumerate(run.config.classes)}
     return Answers(
