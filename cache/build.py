@@ -84,7 +84,8 @@ def reblock(path: str, table: Table, chunks: Iterable[np.ndarray]) -> Iterator[n
         whole = len(chunk) // size * size
         for begin in range(0, whole, size):
             yield chunk[begin : begin + size]
-        held = chunk[whole:]
+        # a copy: whoever gives the chunks may use their memory again
+        held = chunk[whole:].copy()
     if len(held):
         yield held
 

@@ -21,8 +21,9 @@ _CHUNK = 1 << 10
 class Captions(Sequence[str]):
     """The captions of all rows of a snapshot, as a read-only sequence of strings."""
 
-    def __init__(self, name: str, segments: Sequence[Segment]) -> None:
+    def __init__(self, name: str, segments: Sequence[Segment], verify: bool = False) -> None:
         self._name = name
+        self._verify = verify
         self._starts = np.array([segment.start for segment in segments])
         self._stop = segments[-1].stop
         self._sources = [
@@ -67,8 +68,10 @@ class Captions(Sequence[str]):
             low, high = max(begin, segment.start), min(end, segment.stop)
             if low >= end:
                 return
+            shift = segment.first - segment.start
+            if self._verify:
+                segment.image.require(f"captions/{self._name}/blob", int(offsets[low + shift]), int(offsets[high + shift]))
             for start in range(low, high, _CHUNK):
-                shift = segment.first - segment.start
                 yield self._decode(offsets[start + shift : min(start + _CHUNK, high) + shift + 1], blob)
 
     def _decode(self, offsets: np.ndarray, blob: np.ndarray) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,14 @@ class CacheDamaged(CacheError):
 
 class CacheWarning(UserWarning):
     """The file system promises less than the cache would like; the message says what, and what is done instead."""
+
+
+def mend(path: Path | str) -> str:
+    """What to run for a damaged cache file, given its path or that of one of its parts."""
+    path = Path(path)
+    if path.parent.suffix == ".parts":
+        path = path.parent.with_suffix("")
+    return f"mend it with: crisis cache salvage {shlex.quote(str(path))}"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from cache.errors import CacheDamaged, CacheError
+from cache.errors import CacheDamaged, CacheError, mend
 from cache.schema import GROUP_STEP, ID_STEP, Schema, Sizes, Table, is_bulk
 
 MAGIC = b"crisis-cache\r\n\x1a\n"
@@ -105,22 +105,22 @@ def unpack(head: bytes, length: int, name: str) -> Header:
     Raises CacheError for a file of another kind and CacheDamaged for one that is cut short or changed.
     """
     if length == 0:
-        raise CacheDamaged(f"{name} is empty; extract it again.")
+        raise CacheDamaged(f"{name} is empty; {mend(name)}.")
     if head[: len(MAGIC)] != MAGIC[: len(head)]:
         raise CacheError(f"{name} is not a feature cache of this project (or its first bytes are damaged).")
     if len(head) < SMALLEST:
-        raise CacheDamaged(f"{name} is cut short: {length} bytes are not even a header; extract it again.")
+        raise CacheDamaged(f"{name} is cut short: {len(head)} bytes are not even a header; {mend(name)}.")
     _, check, version, size, expected, digest, text_length = _FIELDS.unpack_from(head)
     sound = SMALLEST <= size <= LARGEST and size & (size - 1) == 0 and text_length <= size - _FIELDS.size
     if sound and len(head) < size:
-        raise CacheDamaged(f"{name} is cut short: {length} bytes are not even a header; extract it again.")
+        raise CacheDamaged(f"{name} is cut short: {len(head)} bytes are not even a header; {mend(name)}.")
     if not sound or xxhash.xxh3_64_intdigest(head[24:size]) != check:
-        raise CacheDamaged(f"The header of {name} is damaged; extract it again.")
+        raise CacheDamaged(f"The header of {name} is damaged; {mend(name)}.")
     if version != VERSION:
         raise CacheError(f"{name} has the format version {version}, this program reads {VERSION}; update it.")
     if length != expected:
         verb = "is cut short" if length < expected else "has grown"
-        raise CacheDamaged(f"{name} {verb}: it has {length} bytes instead of {expected}; extract it again.")
+        raise CacheDamaged(f"{name} {verb}: it has {length} bytes instead of {expected}; {mend(name)}.")
     try:
         plain = json.loads(head[_FIELDS.size : _FIELDS.size + text_length])
         header = _from_json(plain, size, length, digest)

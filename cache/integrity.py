@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.errors import mend
 from cache.header import skeleton_digest
 from cache.stored import Image
 
@@ -25,7 +26,7 @@ class Damage:
 
     def __str__(self) -> str:
         rows = f"rows {self.first} to {self.last} (posts {self.first_id} to {self.last_id})"
-        return f"{self.file}: {rows} of '{self.table}' are damaged; extract them again."
+        return f"{self.file}: {rows} of '{self.table}' are damaged; {mend(self.file)}."
 
 
 @dataclass
@@ -52,9 +53,9 @@ def verify_images(images: Sequence[Image]) -> Report:
     report = Report()
     for image in images:
         report.rows = max(report.rows, image.header.start + image.header.sizes.rows)
-        if skeleton_digest(image.buffer, image.header) != image.header.digest:
+        if image.unreadable or skeleton_digest(image.buffer, image.header) != image.header.digest:
             report.sentences.append(
-                f"{image.path}: ids, tables or metadata are damaged, so it is not read; drop it and extract it again."
+                f"{image.path}: ids, tables or metadata are damaged, so it is not read; {mend(image.path)}."
             )
         for path in image.header.tables:
             if not path.startswith("checksums/"):
@@ -64,9 +65,9 @@ def verify_images(images: Sequence[Image]) -> Report:
 
 def _damage(image: Image, path: str) -> Iterator[Damage]:
     size = image.header.tables[path].shape[0]
-    for low, high, sound in image.blocks(path, 0, size):
-        if not sound:
-            first, last = _rows_hit(image, path, low, high - 1)
+    for low, high, rows in image.blocks(path, 0, size):
+        if rows is None:
+            first, last = rows_hit(image, path, low, high - 1)
             ids = image.array("posts/id")
             yield Damage(
                 file=image.path,
@@ -78,9 +79,13 @@ def _damage(image: Image, path: str) -> Iterator[Damage]:
             )
 
 
-def _rows_hit(image: Image, path: str, first: int, last: int) -> tuple[int, int]:
-    """Rows of the posts behind entries first..last of a table; bytes of a caption blob map through its offsets."""
+def rows_hit(image: Image, path: str, first: int, last: int) -> tuple[int, int]:
+    """Rows of the posts behind entries first..last of a table; bytes of a caption blob map through its offsets, of which
+    each ends one caption and begins the next.
+    """
     end = image.header.sizes.rows - 1
+    if path.endswith("/offsets"):
+        first -= 1
     if path.startswith("captions/") and path.endswith("/blob"):
         offsets = image.array(path.removesuffix("blob") + "offsets")
         first, last = (int(row) - 1 for row in np.searchsorted(offsets, [first, last], "right"))

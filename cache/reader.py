@@ -105,12 +105,15 @@ class FeatureFile:
         """Cheap change stamp of each row's input, uint64 [n]; 0 = none."""
         return self._input(modality, "stamp")
 
-    def captions(self, name: str) -> Captions:
-        """The captions of this name as a lazy sequence of ``n`` strings."""
+    def captions(self, name: str, verify: bool = False) -> Captions:
+        """The captions of this name as a lazy sequence of ``n`` strings.
+
+        verify: whatever is asked of it is compared with its checksums; CacheDamaged names what does not fit.
+        """
         if name not in self.caption_names:
             raise CacheError(f"{self.path} has no captions {name!r}; it has {list(self.caption_names)}.")
         self._require_open()
-        return Captions(name, self.segments)
+        return Captions(name, self.segments, verify)
 
     def rows_of(self, ids: Sequence[str] | np.ndarray) -> np.ndarray:
         """Row of each post id (strings, or an ``S`` array), int64 [len(ids)]; -1 where absent."""

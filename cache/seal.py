@@ -16,11 +16,12 @@ import numpy as np
 
 from cache import files
 from cache.build import plan, raw_bytes, write_table
-from cache.errors import CacheDamaged
+from cache.errors import CacheDamaged, mend
 from cache.header import Header, pack, skeleton_digest
+from cache.memory import map_file
 from cache.schema import Sizes
 from cache.snapshot import Segment
-from cache.stored import Image, map_file
+from cache.stored import Image
 
 
 def temporary_path(path: Path) -> Path:
@@ -139,11 +140,10 @@ def _offset_chunks(segments: Sequence[Segment], path: str) -> Iterator[np.ndarra
 
 
 def _sound_rows(image: Image, path: str, begin: int, end: int) -> Iterator[np.ndarray]:
-    array = image.array(path)
-    for low, high, sound in image.blocks(path, begin, end):
-        if not sound:
+    for low, high, rows in image.blocks(path, begin, end):
+        if rows is None:
             raise CacheDamaged(
-                f"Rows {low} to {high - 1} of '{path}' in {image.path} are damaged, so it was not sealed; see 'crisis "
-                "cache verify' and extract them again."
+                f"Rows {low} to {high - 1} of '{path}' in {image.path} are damaged, so it was not sealed; "
+                f"{mend(image.path)}."
             )
-        yield array[max(low, begin) : min(high, end)]
+        yield rows[max(low, begin) - low : min(high, end) - low]

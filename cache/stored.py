@@ -1,13 +1,12 @@
-"""One stored file, sealed or part, mapped into memory and checked."""
+"""One stored file, sealed or part, in memory and checked."""
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 import stat
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,11 @@ import numpy as np
 import xxhash
 
 from cache import guard
-from cache.errors import CacheDamaged, CacheError
-from cache.header import LARGEST, Header, skeleton_digest, unpack
+from cache.errors import CacheDamaged, CacheError, mend
+from cache.header import LARGEST, SMALLEST, Header, skeleton_digest, unpack
+from cache.memory import Span, load_file, read_at
 from cache.rows import Status
-from cache.schema import block_count, block_rows
-
-_READ = 1 << 26
-
-# A night of extraction leaves about a thousand parts, and the `mmap` module keeps one file descriptor per map (until
-# Python 3.13), which is more than many systems allow a process; a map made by the C library keeps none.
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_LIBC.mmap.restype = ctypes.c_void_p
-_LIBC.mmap.argtypes = [
-    ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_ssize_t,
-]  # fmt: skip
-_LIBC.munmap.restype = ctypes.c_int
-_LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_FAILED = ctypes.c_void_p(-1).value
+from cache.schema import block_count, block_rows, is_bulk
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +27,8 @@ class Image:
     """A file's header, its bytes (uint8 [length], read-only), its provenance, and which inode it is.
 
     The file's name may go, or be given to another file, while an image stays what it was when it was opened.
-    descriptor: open for plain reads of a sealed file, else None.
+    unreadable: the byte ranges outside bulk that the disk did not give. descriptor: open for plain reads of a sealed
+    file, else None.
     """
 
     path: Path
@@ -48,44 +36,94 @@ class Image:
     buffer: np.ndarray
     provenance: dict[str, Any]
     identity: tuple[int, ...]
+    unreadable: tuple[Span, ...] = ()
     descriptor: int | None = None
 
     def array(self, path: str) -> np.ndarray:
-        """A table as a read-only array over the mapped bytes."""
+        """A table as a read-only array over the bytes in memory."""
         table = self.header.tables[path]
         return np.ndarray(table.shape, table.dtype, self.buffer, self.header.offsets[path])
 
-    def blocks(self, path: str, begin: int, end: int) -> Iterator[tuple[int, int, bool]]:
-        """The checksum blocks over rows [begin, end) of a table: first row, end row, whether the bytes are sound."""
+    def blocks(self, path: str, begin: int, end: int) -> Iterator[tuple[int, int, np.ndarray | None]]:
+        """The checksum blocks over rows [begin, end) of a table: first row, end row, and the rows as they were written;
+        None where the disk has other bytes, or does not give them. The rows are good until the next block is asked for.
+        """
         table = self.header.tables[path]
         rows, sums, start = block_rows(path, table), self.array(f"checksums/{path}"), self.header.offsets[path]
-        first, last = begin // rows, min(-(-end // rows), block_count(path, table))
-        for index in range(first, last):
-            low, high = index * rows, min((index + 1) * rows, table.shape[0])
-            raw = self.buffer[start + low * table.row_bytes : start + high * table.row_bytes]
-            yield low, high, xxhash.xxh3_64_intdigest(raw.data) == int(sums[index])
+        with self._bytes_of(path) as read:
+            for index in range(begin // rows, min(-(-end // rows), block_count(path, table))):
+                low, high = index * rows, min((index + 1) * rows, table.shape[0])
+                raw = read(start + low * table.row_bytes, (high - low) * table.row_bytes)
+                sound = raw is not None and xxhash.xxh3_64_intdigest(raw.data) == int(sums[index])
+                yield low, high, raw.view(table.dtype).reshape(-1, *table.shape[1:]) if sound else None
 
     def require(self, path: str, begin: int, end: int) -> None:
         """Raise CacheDamaged unless rows [begin, end) of a table are what was written."""
-        for low, high, sound in self.blocks(path, begin, end):
-            if not sound:
+        for low, high, rows in self.blocks(path, begin, end):
+            if rows is None:
+                first = self.header.start + low
                 raise CacheDamaged(
-                    f"Rows {self.header.start + low} to {self.header.start + high - 1} of '{path}' in {self.path} are "
-                    "damaged; see 'crisis cache verify' and extract them again."
+                    f"Rows {first} to {first + high - low - 1} of '{path}' in {self.path} are damaged; {mend(self.path)}."
                 )
 
     def copy_rows(self, path: str, begin: int, end: int, out: np.ndarray) -> None:
         """Copy rows [begin, end) of a table into the contiguous array ``out``."""
-        if self.descriptor is None:
-            np.copyto(out, self.array(path)[begin:end])
-            return
-        left = out.reshape(-1).view(np.uint8).data
         offset = self.header.offsets[path] + begin * self.header.tables[path].row_bytes
-        while len(left):
-            count = os.preadv(self.descriptor, [left[:_READ]], offset)
-            if count == 0:
-                raise CacheDamaged(f"{self.path} was cut short while it was read; extract it again.")
-            left, offset = left[count:], offset + count
+        with self._reading() as descriptor:
+            if descriptor is None:
+                np.copyto(out, self.array(path)[begin:end])
+                return
+            try:
+                read_at(descriptor, out.reshape(-1).view(np.uint8).data, offset)
+            except OSError as error:
+                raise CacheDamaged(f"{self.path} cannot be read ({error.strerror}); {mend(self.path)}.") from error
+
+    @contextmanager
+    def _bytes_of(self, path: str) -> Iterator[Callable[[int, int], np.ndarray | None]]:
+        """How a table's bytes are had, by offset and count: bulk from the disk, the others from memory; None for what
+        the disk does not give.
+        """
+        if not is_bulk(path):
+            yield self._held
+            return
+        with self._reading() as descriptor:
+            room = np.empty(0, np.uint8)
+
+            def read(offset: int, count: int) -> np.ndarray | None:
+                nonlocal room
+                if descriptor is None:
+                    return self.buffer[offset : offset + count]
+                if len(room) < count:
+                    room = np.empty(count, np.uint8)
+                try:
+                    read_at(descriptor, room[:count].data, offset)
+                except OSError:
+                    return None
+                return room[:count]
+
+            yield read
+
+    def _held(self, offset: int, count: int) -> np.ndarray | None:
+        if any(begin < offset + count and offset < end for begin, end in self.unreadable):
+            return None
+        return self.buffer[offset : offset + count]
+
+    @contextmanager
+    def _reading(self) -> Iterator[int | None]:
+        """A descriptor of this very file; None when its name is gone, as a part's is once it was sealed away."""
+        if self.descriptor is not None:
+            yield self.descriptor
+            return
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            yield None
+            return
+        try:
+            same = os.fstat(descriptor)
+            yield descriptor if _inode(same) == self.identity[:2] else None
+        finally:
+            os.close(descriptor)
 
 
 def identity_of(path: Path) -> tuple[int, ...] | None:
@@ -97,31 +135,55 @@ def identity_of(path: Path) -> tuple[int, ...] | None:
 
 
 def _identity(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return *_inode(found), found.st_size, found.st_mtime_ns
 
 
-def map_image(path: Path, keep_open: bool = False) -> Image:
-    """Map a file and check its header and length, nothing else: for ``verify``, which must look at damaged files.
+def _inode(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
-    Raises FileNotFoundError, CacheError, CacheDamaged.
-    """
+
+def open_regular(path: Path) -> int:
+    """A descriptor of an ordinary file, never waiting. Raises FileNotFoundError, CacheError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except OSError as error:
         raise CacheError(f"{path} cannot be opened: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CacheError(f"{path} is not a file; give the path of a feature cache.")
+    return descriptor
+
+
+def read_head(descriptor: int, path: Path) -> bytes:
+    """The first bytes of a file, up to ``LARGEST`` or to what the disk does not give. Raises CacheDamaged for none."""
+    head = b""
+    for size in (SMALLEST, LARGEST):
+        try:
+            head = os.pread(descriptor, size, 0)
+        except OSError as error:
+            if not head:
+                raise CacheDamaged(f"The header of {path} cannot be read ({error.strerror}); {mend(path)}.") from error
+    return head
+
+
+def map_image(path: Path, keep_open: bool = False) -> Image:
+    """Take a file into memory and check its header and length, nothing else: for ``verify``, which must look at damaged
+    files.
+
+    Raises FileNotFoundError, CacheError, CacheDamaged.
+    """
+    descriptor = open_regular(path)
     kept = False
     try:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise CacheError(f"{path} is not a file; give the path of a feature cache.")
-        header = unpack(os.pread(descriptor, LARGEST, 0), found.st_size, str(path))
-        buffer = map_file(descriptor, found.st_size)
-        image = Image(path, header, buffer, {}, _identity(found), descriptor if keep_open else None)
+        header = unpack(read_head(descriptor, path), found.st_size, str(path))
+        buffer, unreadable = load_file(descriptor, found.st_size, header.bulk())
+        kept = keep_open
+        image = Image(path, header, buffer, {}, _identity(found), unreadable, descriptor if keep_open else None)
         if keep_open:
             weakref.finalize(image, os.close, descriptor)
-            kept = True
         return image
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror}.") from error
@@ -131,16 +193,14 @@ def map_image(path: Path, keep_open: bool = False) -> Image:
 
 
 def open_image(path: Path, keep_open: bool = False) -> Image:
-    """Map a file and check all of it but the bulk data: digest, HDF5 structure, tables.
+    """Take a file into memory and check all of it but the bulk data: digest, HDF5 structure, tables.
 
     Raises FileNotFoundError, CacheError, CacheDamaged.
     """
     image = map_image(path, keep_open)
-    if skeleton_digest(image.buffer, image.header) != image.header.digest:
-        raise CacheDamaged(
-            f"{path} is damaged: ids, tables or metadata changed on disk; see 'crisis cache verify', then drop it and "
-            "extract again."
-        )
+    if image.unreadable or skeleton_digest(image.buffer, image.header) != image.header.digest:
+        what = "cannot be read from the disk" if image.unreadable else "changed on disk"
+        raise CacheDamaged(f"{path} is damaged: ids, tables or metadata {what}; {mend(path)}.")
     image.provenance.update(guard.read_provenance(image.buffer, image.header, str(path)))
     _check_tables(image)
     return image
@@ -160,17 +220,3 @@ def _check_tables(image: Image) -> None:
         offsets = image.array(f"captions/{one}/offsets")
         if offsets[0] != 0 or offsets[-1] != header.sizes.caption_bytes[one] or (offsets[1:] <= offsets[:-1]).any():
             raise CacheError(f"{name} is refused: the offsets of the captions '{one}' make no sense.")
-
-
-def map_file(descriptor: int, length: int) -> np.ndarray:
-    """Map ``length`` > 0 bytes of an open file: uint8 [length], never writable.
-
-    The map outlives the descriptor and the file's name, and goes when the last array over it goes. Raises OSError.
-    """
-    address = _LIBC.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
-    if address == _FAILED:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    region = (ctypes.c_ubyte * length).from_address(address)
-    weakref.finalize(region, _LIBC.munmap, address, length).atexit = False
-    return np.frombuffer(memoryview(region).toreadonly(), np.uint8)

@@ -121,7 +121,7 @@ class VectorStore:
         before = np.flatnonzero(rows < 0)
         if len(before):
             assert self._base is not None
-            pieces.append((before, self._base.take(view, ~rows[before])))
+            pieces.append((before, self._base.take(view, ~rows[before], verify=True)))
         left = np.flatnonzero(rows >= 0)
         for start, batch in (*self._waiting, *self._flying):
             inside = (rows[left] >= start) & (rows[left] < start + len(batch.ids))
@@ -129,7 +129,7 @@ class VectorStore:
                 pieces.append((left[inside], batch.views[view][rows[left[inside]] - start]))
                 left = left[~inside]
         if len(left):
-            pieces.append((left, self.committed().take(view, rows[left])))
+            pieces.append((left, self.committed().take(view, rows[left], verify=True)))
         result = np.empty((len(rows), *pieces[0][1].shape[1:]), pieces[0][1].dtype)
         for at, values in pieces:
             result[at] = values
@@ -139,11 +139,11 @@ class VectorStore:
         """The caption where `find` said."""
         if row < 0:
             assert self._base is not None
-            return self._base.captions(name)[~row]
+            return self._base.captions(name, verify=True)[~row]
         for start, batch in (*self._waiting, *self._flying):
             if start <= row < start + len(batch.ids):
                 return batch.captions[name][row - start]
-        return self.committed().captions(name)[row]
+        return self.committed().captions(name, verify=True)[row]
 
     def committed(self) -> FeatureFile:
         """The committed rows as of the last commit that was waited for."""

@@ -52,9 +52,9 @@ class RowLayout:
             for position in old.tolist():
                 names[position] = column[rows[position]].decode()
         for name, array in result.views.items():
-            array[old] = cached.take(name, rows[old])
+            array[old] = cached.take(name, rows[old], verify=True)
         for name, texts in result.captions.items():
-            kept = cached.captions(name)
+            kept = cached.captions(name, verify=True)
             for position in old.tolist():
                 texts[position] = kept[int(rows[position])]
         for modality in self._work.modalities:

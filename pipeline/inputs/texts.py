@@ -76,7 +76,7 @@ def _captions(posts: Posts, name: str, tweets: Sequence[str] | None, cache: Path
         rows = np.asarray(file.rows_of(posts.ids), dtype=np.int64)
         if (rows < 0).any():
             raise CrisisError(f"{files[0].name} lacks {int((rows < 0).sum())} posts; add them with: {command}")
-        every = file.captions(file.caption_names[0]).to_list()
+        every = file.captions(file.caption_names[0], verify=True).to_list()
         status = np.where(file.status[rows] == Status.BLANK, np.uint8(Status.OK), file.status[rows])
         label = f"{'tweet+' if tweets is not None else ''}caption:{model}@{file.fingerprint}"
     return TextSource(label, tweets, [every[row] for row in rows.tolist()], status)
