@@ -63,14 +63,15 @@ class Captions(Sequence[str]):
         return found
 
     def _chunks(self, begin: int, end: int) -> Iterator[list[str]]:
-        first = max(0, int(np.searchsorted(self._starts, begin, "right")) - 1)
-        for offsets, blob, segment in self._sources[first:]:
+        owner = max(0, int(np.searchsorted(self._starts, begin, "right")) - 1)
+        for offsets, blob, segment in self._sources[owner:]:
             low, high = max(begin, segment.start), min(end, segment.stop)
             if low >= end:
                 return
             shift = segment.first - segment.start
             if self._verify:
-                segment.image.require(f"captions/{self._name}/blob", int(offsets[low + shift]), int(offsets[high + shift]))
+                first, last = int(offsets[low + shift]), int(offsets[high + shift])
+                segment.image.require(f"captions/{self._name}/blob", first, last)
             for start in range(low, high, _CHUNK):
                 yield self._decode(offsets[start + shift : min(start + _CHUNK, high) + shift + 1], blob)
 

@@ -12,6 +12,7 @@ from cache import files
 from cache.errors import CacheError, sentences
 from cache.integrity import Report, verify_images
 from cache.lock import acquire
+from cache.ours import require_ours
 from cache.reader import FeatureFile
 from cache.rows import Status
 from cache.schema import ViewSpec
@@ -127,11 +128,10 @@ def merge(paths: Sequence[str | Path], output: str | Path) -> Path:
 def drop(path: str | Path) -> None:
     """Delete a cache file and its parts, newest first, so that an interrupted drop leaves an older whole state.
 
-    Raises CacheBusy while it is being written, CacheError when there is none.
+    Raises CacheBusy while it is being written, CacheError when there is none, or another file.
     """
     path = Path(path)
-    if not path.exists() and not parts_folder(path).exists():
-        raise CacheError(f"There is no feature cache at {path}.")
+    require_ours(path)
     with sentences(path):
         lock = acquire(path)
         try:

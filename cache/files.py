@@ -54,6 +54,14 @@ def rename(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
+def set_aside(path: Path, target: Path) -> None:
+    """Give a file the name ``target``; where the disk has links it keeps its own as well, until that is given away."""
+    try:
+        os.link(path, target)
+    except OSError:
+        os.replace(path, target)
+
+
 def unlink(path: Path) -> None:
     """Delete a file; one that is already gone is fine."""
     path.unlink(missing_ok=True)

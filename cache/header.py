@@ -123,6 +123,19 @@ def unpack(head: bytes, length: int, name: str) -> Header:
         raise CacheDamaged(f"{name} {verb}: it has {length} bytes instead of {expected}; {mend(name)}.")
     try:
         plain = json.loads(head[_FIELDS.size : _FIELDS.size + text_length])
+    except (ValueError, RecursionError) as error:
+        raise CacheError(f"The header of {name} makes no sense ({error!r}); do not use this file.") from error
+    return from_plain(plain, size, length, name, digest)
+
+
+def declared_length(head: bytes) -> int:
+    """The length that a file's first bytes say it has; -1 where they say nothing."""
+    return int(_FIELDS.unpack_from(head)[4]) if len(head) >= _FIELDS.size else -1
+
+
+def from_plain(plain: Any, size: int, length: int, name: str, digest: bytes = bytes(16)) -> Header:
+    """A header of the JSON that stands in it. Raises CacheError for one that makes no sense."""
+    try:
         header = _from_json(plain, size, length, digest)
         _check_extents(header)
     except (CacheError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:

@@ -80,8 +80,8 @@ def _damage(image: Image, path: str) -> Iterator[Damage]:
 
 
 def rows_hit(image: Image, path: str, first: int, last: int) -> tuple[int, int]:
-    """Rows of the posts behind entries first..last of a table; bytes of a caption blob map through its offsets, of which
-    each ends one caption and begins the next.
+    """Rows of the posts behind entries first..last of a table; bytes of a caption blob map through its offsets, each of
+    which ends one caption and begins the next.
     """
     end = image.header.sizes.rows - 1
     if path.endswith("/offsets"):

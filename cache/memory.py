@@ -50,11 +50,13 @@ def map_file(descriptor: int, length: int) -> np.ndarray:
     return _array(_map(descriptor, length))
 
 
-def load_file(descriptor: int, length: int, bulk: Iterable[Span]) -> tuple[np.ndarray, tuple[Span, ...]]:
-    """The ``length`` > 0 bytes of an open file, uint8 [length], never writable: the pages inside ``bulk`` (byte ranges
+def load_file(
+    descriptor: int, length: int, bulk: Iterable[Span], writable: bool = False
+) -> tuple[np.ndarray, tuple[Span, ...]]:
+    """The ``length`` > 0 bytes of an open file, uint8 [length], the pages inside ``bulk`` (byte ranges
     in file order) mapped, all others read; and the ranges among these that the disk did not give, which are zeros.
 
-    Raises OSError when there is no memory for it.
+    writable: what was read may be changed, in memory alone. Raises OSError when there is no memory for it.
     """
     region = _map(descriptor, length)
     failed: list[Span] = []
@@ -64,13 +66,13 @@ def load_file(descriptor: int, length: int, bulk: Iterable[Span]) -> tuple[np.nd
         _call_mmap(address, end - begin, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1)
         stop = min(end, length)
         failed += _read_pages(descriptor, memoryview(region).cast("B")[begin:stop], begin)
-    return _array(region), tuple(failed)
+    return np.frombuffer(memoryview(region), np.uint8) if writable else _array(region), tuple(failed)
 
 
 def _around(bulk: Iterable[Span], length: int) -> Iterator[Span]:
     """Whole pages around those that lie inside ``bulk`` altogether."""
     at = 0
-    for begin, end in (*bulk, (length, length + _PAGE)):
+    for begin, end in (*bulk, (length, length + 2 * _PAGE)):
         first, last = -(-begin // _PAGE) * _PAGE, end // _PAGE * _PAGE
         if last > first:
             if first > at:
@@ -89,8 +91,11 @@ def _read_pages(descriptor: int, target: memoryview, offset: int) -> Iterator[Sp
         page = target[begin : begin + _PAGE]
         try:
             read_at(descriptor, page, offset + begin)
-        except OSError:
+        except OSError as error:
             page[:] = bytes(len(page))
+            if error.errno == errno.ENODATA:
+                yield offset + begin, offset + len(target)
+                return
             yield offset + begin, offset + begin + len(page)
 
 

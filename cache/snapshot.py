@@ -15,7 +15,7 @@ from pathlib import Path
 from cache.errors import CacheDamaged, CacheError
 from cache.stored import Image, identity_of, open_image
 
-_PART = re.compile(r"(\d{6,12})-(\d{10,15})-(\d{10,15})\.h5")
+PART = re.compile(r"(\d{6,12})-(\d{10,15})-(\d{10,15})\.h5")
 _ATTEMPTS = 30
 
 
@@ -55,7 +55,7 @@ def part_name(sequence: int, start: int, stop: int) -> str:
 def list_parts(path: Path) -> list[tuple[int, Path]]:
     """Numbers and paths of the parts on disk, in order; other files are not looked at."""
     try:
-        names = [entry for entry in parts_folder(path).iterdir() if _PART.fullmatch(entry.name)]
+        names = [entry for entry in parts_folder(path).iterdir() if PART.fullmatch(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class Image:
     buffer: np.ndarray
     provenance: dict[str, Any]
     identity: tuple[int, ...]
-    unreadable: tuple[Span, ...] = ()
+    unreadable: Sequence[Span] = ()
     descriptor: int | None = None
 
     def array(self, path: str) -> np.ndarray:
@@ -54,16 +54,19 @@ class Image:
             for index in range(begin // rows, min(-(-end // rows), block_count(path, table))):
                 low, high = index * rows, min((index + 1) * rows, table.shape[0])
                 raw = read(start + low * table.row_bytes, (high - low) * table.row_bytes)
-                sound = raw is not None and xxhash.xxh3_64_intdigest(raw.data) == int(sums[index])
-                yield low, high, raw.view(table.dtype).reshape(-1, *table.shape[1:]) if sound else None
+                if raw is None or xxhash.xxh3_64_intdigest(raw.data) != int(sums[index]):
+                    yield low, high, None
+                else:
+                    yield low, high, raw.view(table.dtype).reshape(-1, *table.shape[1:])
 
     def require(self, path: str, begin: int, end: int) -> None:
         """Raise CacheDamaged unless rows [begin, end) of a table are what was written."""
         for low, high, rows in self.blocks(path, begin, end):
             if rows is None:
-                first = self.header.start + low
+                what, first = ("Bytes", low) if path.endswith("/blob") else ("Rows", self.header.start + low)
                 raise CacheDamaged(
-                    f"Rows {first} to {first + high - low - 1} of '{path}' in {self.path} are damaged; {mend(self.path)}."
+                    f"{what} {first} to {first + high - low - 1} of '{path}' in {self.path} are damaged; "
+                    f"{mend(self.path)}."
                 )
 
     def copy_rows(self, path: str, begin: int, end: int, out: np.ndarray) -> None:

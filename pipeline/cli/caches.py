@@ -1,9 +1,12 @@
-"""`crisis cache ls|info|verify|seal|merge|drop`: what lies in the cache, what made it, and whether it is sound."""
+"""`crisis cache ls|info|verify|salvage|seal|merge|drop`: what lies in the cache, what made it, is it sound."""
 
 from __future__ import annotations
 
+import glob
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,6 +88,28 @@ def verify(files: Files, json: o.Json = False) -> None:
         raise typer.Exit(1)
 
 
+def salvage(file: File, json: o.Json = False) -> None:
+    """Make a sound feature file of the rows that are sound in a damaged one, which is set aside."""
+    import cache
+    from pipeline.inputs.hashing import is_known
+
+    done = cache.salvage(file, trust=is_known)
+    command = _again(file, done.provenance or {})
+    if json:
+        aside = [str(one) for one in done.aside]
+        o.print_json({"file": str(file), "rows": done.rows, "kept": done.kept, "aside": aside, "command": command})
+        return
+    if not done.aside:
+        o.print_line(f"{file}: all of its {done.rows:,} rows are sound; nothing was done")
+        return
+    o.print_line(f"{file}: {done.kept:,} of {done.rows:,} rows are sound and were kept")
+    o.print_line(f"set aside, to be deleted at will: {', '.join(map(str, done.aside))}")
+    if not done.kept:
+        o.print_line("nothing could be used; extract anew with the command that you gave then")
+    elif command is not None:
+        o.print_line(f"what is missing is added by: {command}")
+
+
 def seal(file: File, json: o.Json = False) -> None:
     """Lay the committed parts of an unfinished extraction into one file, without going on with it."""
     from cache import FeatureFile, FeatureWriter
@@ -129,18 +154,25 @@ def drop(
         from pipeline.errors import UsageError
 
         raise UsageError("--json asks nothing; add --yes to delete the file.")
+    cache.require_ours(file)
     found = cache.describe(file)
-    if not found.bytes:
-        raise cache.CacheError(f"There is no feature cache at {file}.")
     if not yes:
         typer.confirm(f"Delete {file} ({found.rows:,} rows, {found.bytes / 1e6:.1f} MB)?", abort=True, err=True)
     cache.drop(file)
-    for stamps in file.parent.glob(f".{file.stem}.*.stamps"):
+    for stamps in file.parent.glob(f".{glob.escape(file.stem)}.*.stamps"):
         stamps.unlink(missing_ok=True)
     if json:
         o.print_json({"file": str(file), "rows": found.rows, "bytes": found.bytes})
     else:
         o.print_line(f"dropped {file}")
+
+
+def _again(file: Path, provenance: Mapping[str, Any]) -> str | None:
+    """The command that adds what a file lacks, as far as its provenance says."""
+    flags, dataset = provenance.get("flags"), provenance.get("dataset_flags")
+    if not isinstance(flags, list) or not isinstance(dataset, str):
+        return None
+    return f"crisis extract {shlex.join(map(str, flags))} {dataset} --cache {shlex.quote(str(file.parent.parent))}"
 
 
 def _report(file: Path, report: Report) -> dict[str, object]:

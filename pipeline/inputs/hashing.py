@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,11 @@ def hashing_of(file: FeatureFile) -> Hashing:
     if name not in _KNOWN:
         raise DataError(f"{file.path} hashes its inputs by '{name}', which this version does not know; update crisis.")
     return _KNOWN[name]
+
+
+def is_known(provenance: Mapping[str, Any]) -> bool:
+    """Whether the way of hashing that a file names is one of ours."""
+    return provenance.get(KEY, XXH3.name) in _KNOWN
 
 
 def hashing_at(path: Path) -> Hashing:

@@ -112,6 +112,37 @@ def test_drop_deletes_only_when_told(run: Run, file: Path) -> None:
     assert "no feature cache" in err
 
 
+@pytest.mark.parametrize("content", [b"", b"# what I have to do", b"\x89HDF\r\n\x1a\n" * 9000])
+def test_drop_and_salvage_leave_what_is_no_cache(run: Run, tmp_path: Path, content: bytes) -> None:
+    notes = tmp_path / "notes.md"
+    notes.write_bytes(content)
+    for command in (["drop", "--yes"], ["drop", "--yes", "--json"], ["salvage"]):
+        code, _, err = run("cache", command[0], str(notes), *command[1:])
+        assert code == 1
+        if "--json" not in command:
+            assert "not a feature cache" in err
+        assert notes.read_bytes() == content
+    for other in (tmp_path, tmp_path / "missing.h5"):
+        assert run("cache", "drop", str(other), "--yes")[0] == 1
+    assert notes.exists()
+
+
+@pytest.mark.parametrize("damage", ["header", "empty", "parts alone"])
+def test_drop_deletes_what_is_left_of_a_cache(run: Run, file: Path, damage: str) -> None:
+    if damage == "header":
+        file.write_bytes(bytes(4096) + file.read_bytes()[4096:])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    else:
+        parts = file.with_name(file.name + ".parts")
+        parts.mkdir()
+        file.rename(parts / "000001-0000000000-0000000060.h5")
+    code, _, err = run("cache", "drop", str(file), "--yes")
+    assert code == 0, err
+    assert not file.exists()
+    assert not file.with_name(file.name + ".parts").exists()
+
+
 def test_seal_and_drop_print_one_object(run: Run, file: Path) -> None:
     code, out, _ = run("cache", "seal", str(file), "--json")
     assert (code, json.loads(out)) == (0, {"file": str(file)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from cache import FeatureFile
+from cache.header import unpack
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -98,3 +100,39 @@ def test_a_text_that_was_changed(run: Run, place: Path) -> None:
     path = place / "my posts.csv"
     path.write_text(path.read_text().replace(" 7,", " seven,"))
     assert "1 posts have another text now" in mended(run, *FIT, *NAMED, "--id-column", "nr")
+
+
+def _regions(file: Path) -> dict[str, tuple[int, int]]:
+    """First byte and length of a file's header, of the words about what made it, and of each of its tables."""
+    raw = file.read_bytes()
+    header = unpack(raw, len(raw), file.name)
+    tables = {path: (header.offsets[path], table.nbytes) for path, table in header.tables.items()}
+    return {"header": (0, 4096), "words": (raw.rindex(b'{"card"'), 1000), **tables}
+
+
+@pytest.mark.parametrize("region", ["header", "words", "posts/id", "status", "inputs/text/hash", "views/text/hashed"])
+def test_rot_anywhere_is_mended_by_the_commands_that_are_named(run: Run, place: Path, region: str) -> None:
+    assert run("extract", "--model", "classic", *NAMED)[0] == 0
+    (file,) = (place / "artifacts/cache").rglob("*.h5")
+    begin, size = _regions(file)[region]
+    raw = bytearray(file.read_bytes())
+    raw[begin + size // 2 : begin + size // 2 + 64] = bytes(byte ^ 0x55 for byte in raw[begin + size // 2 :][:64])
+    file.write_bytes(raw)
+    for refusing in ([*FIT, *NAMED], ["cache", "verify", str(file)]):
+        code, out, error = run(*refusing)
+        assert code == 1
+        command = re.search(r"mend it with: (crisis cache salvage .*?)\.?$", (out + error).strip(), re.MULTILINE)
+        assert command, out + error
+    if not region.startswith("views"):
+        code, _, error = run("extract", "--model", "classic", *NAMED)
+        assert code == 1
+        assert command[1] in error
+    code, out, error = run(*shlex.split(command[1])[1:], "--json")
+    assert code == 0, error
+    told = json.loads(out)
+    assert told["rows"] in (60, 0)
+    assert Path(told["aside"][0]).read_bytes() == bytes(raw)
+    extract = told["command"] or f"crisis extract --model classic {shlex.join(NAMED)}"
+    assert run(*shlex.split(extract)[1:])[0] == 0
+    assert run("cache", "verify", str(file))[0] == 0
+    assert run(*FIT, *NAMED)[0] == 0
