@@ -139,9 +139,8 @@ class FeatureFile:
         for one in self.segments:
             first, last = one.first, one.first + one.stop - one.start
             if not mapped:
-                one.image.copy_rows(path, first, last, out[one.start : one.stop])
-            # After the plain read: it brings the pages in much faster than touching the map does.
-            if verify:
+                one.image.copy_rows(path, first, last, out[one.start : one.stop], verify)
+            elif verify:
                 one.image.require(path, first, last)
         return out
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from cache import files
 from cache.build import plan, raw_bytes, write_table
-from cache.errors import CacheDamaged, mend
 from cache.header import Header, pack, skeleton_digest
 from cache.memory import map_file
 from cache.schema import Sizes
@@ -140,10 +139,5 @@ def _offset_chunks(segments: Sequence[Segment], path: str) -> Iterator[np.ndarra
 
 
 def _sound_rows(image: Image, path: str, begin: int, end: int) -> Iterator[np.ndarray]:
-    for low, high, rows in image.blocks(path, begin, end):
-        if rows is None:
-            raise CacheDamaged(
-                f"Rows {low} to {high - 1} of '{path}' in {image.path} are damaged, so it was not sealed; "
-                f"{mend(image.path)}."
-            )
+    for low, high, rows in image.sound_blocks(path, begin, end):
         yield rows[max(low, begin) - low : min(high, end) - low]

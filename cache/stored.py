@@ -59,8 +59,8 @@ class Image:
                 else:
                     yield low, high, raw.view(table.dtype).reshape(-1, *table.shape[1:])
 
-    def require(self, path: str, begin: int, end: int) -> None:
-        """Raise CacheDamaged unless rows [begin, end) of a table are what was written."""
+    def sound_blocks(self, path: str, begin: int, end: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """As ``blocks``. Raises CacheDamaged where the bytes are not what was written."""
         for low, high, rows in self.blocks(path, begin, end):
             if rows is None:
                 what, first = ("Bytes", low) if path.endswith("/blob") else ("Rows", self.header.start + low)
@@ -68,9 +68,20 @@ class Image:
                     f"{what} {first} to {first + high - low - 1} of '{path}' in {self.path} are damaged; "
                     f"{mend(self.path)}."
                 )
+            yield low, high, rows
 
-    def copy_rows(self, path: str, begin: int, end: int, out: np.ndarray) -> None:
-        """Copy rows [begin, end) of a table into the contiguous array ``out``."""
+    def require(self, path: str, begin: int, end: int) -> None:
+        """Raise CacheDamaged unless rows [begin, end) of a table are what was written."""
+        for _ in self.sound_blocks(path, begin, end):
+            pass
+
+    def copy_rows(self, path: str, begin: int, end: int, out: np.ndarray, verify: bool = False) -> None:
+        """Copy rows [begin, end) of a table into the contiguous array ``out``; with ``verify`` as ``require`` does."""
+        if verify:
+            for low, high, rows in self.sound_blocks(path, begin, end):
+                first, last = max(low, begin), min(high, end)
+                out[first - begin : last - begin] = rows[first - low : last - low]
+            return
         offset = self.header.offsets[path] + begin * self.header.tables[path].row_bytes
         with self._reading() as descriptor:
             if descriptor is None:

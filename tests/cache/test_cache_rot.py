@@ -117,7 +117,7 @@ def test_sealing_never_hides_damage_and_new_rows_mend_it(tmp_path: Path) -> None
         handle.seek(header.offsets["views/text/tokens"] + 9)
         handle.write(b"\xee")
     with FeatureWriter(path, **settings()) as writer:
-        with pytest.raises(CacheDamaged, match=r"'views/text/tokens'.* not sealed"):
+        with pytest.raises(CacheDamaged, match="'views/text/tokens'"):
             writer.seal()
         assert not path.exists()
         assert len(list(parts_folder(path).iterdir())) == 2
