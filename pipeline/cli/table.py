@@ -86,6 +86,8 @@ def table(
     say(f"{filled.trained} runs trained")
     for command in filled.commands:
         warn(f"missing in the cache; make it with: {command}")
+    if filled.commands:
+        say("models that are in the cache can stand in the place of others: --image, --text")
     _print(filled, form)
     if not filled.whole:
         raise typer.Exit(3)

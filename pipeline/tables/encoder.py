@@ -57,21 +57,28 @@ def find_encoder(posts: Posts, cache: Path, modality: str, encoder: Encoder) -> 
     if reads not in declared.modalities:
         known = " and ".join(declared.modalities)
         raise UsageError(f"The model '{declared.name}' has no {reads} features (it reads {known}).")
-    fits = []
+    fits: dict[tuple[bool, bool], dict[str, Source]] = {}
     for path in sorted((cache / posts.name).glob(f"{declared.name}@{spec.mark}*.h5")):
         with FeatureFile.open(path) as file:
             view = spec.view or default_view(path, reads, declared.default_views.get(reads, ""))
-            if view in file.views and _is(file, encoder, reads, cache / posts.name):
-                fits.append((_likeness(file, encoder), Source(modality, declared.name, view, path)))
+            usual = encoder.pretrained or declared.pretrained
+            if view in file.views and _is(file, replace(encoder, pretrained=usual), reads, declared.pretrained):
+                alike = fits.setdefault(_likeness(file, encoder), {})
+                alike.setdefault(_vectors(file, reads), Source(modality, declared.name, view, path))
     if not fits:
         return Missing(encoder, tuple(_commands(posts, cache, encoder, declared.spec, reads)))
-    best = max(likeness for likeness, _ in fits)
-    chosen = [source for likeness, source in fits if likeness == best]
-    if len(chosen) > 1 and reads != "image":
+    chosen = list(fits[max(fits)].values())
+    if len(chosen) > 1:
         flag = "text" if modality == "caption" else modality
         names = ", ".join(source.path.stem for source in chosen)
         raise UsageError(f"Several caches are {encoder.title} features of '{posts.name}': {names}; name one: --{flag}.")
     return chosen[0]
+
+
+def _vectors(file: FeatureFile, reads: str) -> str:
+    """What decides the vectors: of photos the weights and their precision, whatever the file holds of texts."""
+    content = file.provenance.get("content", {})
+    return repr((content.get("identity"), content.get("precision"))) if reads == "image" else file.fingerprint
 
 
 def _flags(file: FeatureFile) -> dict[str, str]:
@@ -80,19 +87,23 @@ def _flags(file: FeatureFile) -> dict[str, str]:
     return {name: value for name, value in zip(said[::2], said[1::2], strict=False) if name != "--set"}
 
 
-def _is(file: FeatureFile, encoder: Encoder, reads: str, folder: Path) -> bool:
-    """Whether the file holds what `encoder` says of inputs that are read as `reads`."""
-    weights = _flags(file).get("--pretrained")
-    if encoder.pretrained != "*" and weights != encoder.pretrained:
-        wanted = (encoder.pretrained or "").rpartition("/")[2]
-        if not wanted or Path(weights or "").name != wanted:
-            return False
+def _is(file: FeatureFile, encoder: Encoder, reads: str, usual: str | None) -> bool:
+    """Whether the file holds what `encoder` says of inputs that are read as `reads`; `usual` are the model's weights
+    where no others are named.
+    """
+    if encoder.pretrained != "*" and not same_weights(_flags(file).get("--pretrained") or usual, encoder.pretrained):
+        return False
     if reads == "image":
         return True
     kind, _, mark = str(file.provenance.get("content", {}).get("text") or "tweet").partition("@")
     if kind != encoder.text:
         return False
-    return not encoder.captions or encoder.captions in _weights_of(folder, mark).lower()
+    return not encoder.captions or encoder.captions in _weights_of(file.path.parent, mark).lower()
+
+
+def same_weights(there: str | None, wanted: str | None) -> bool:
+    """Whether two `--pretrained` mean the same: a hub's id, or a folder called as the model is there."""
+    return there == wanted or bool(there and wanted and Path(there).name == wanted.rpartition("/")[2])
 
 
 def _weights_of(folder: Path, mark: str) -> str:

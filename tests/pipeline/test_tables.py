@@ -7,16 +7,23 @@ import io
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cache import FeatureFile
 from classifiers import HEADS, HeadSpec
 from classifiers.balance import take_balance
+from pipeline.datasets import open_dataset
+from pipeline.datasets.tabular import Columns
 from pipeline.errors import UsageError
+from pipeline.runs.sources import Source
 from pipeline.sample import make_sample
-from pipeline.tables.layout import Asked, Measure, NotOurs, Panel, PaperTable, Row, Source, Trained, trained_of
+from pipeline.tables import layout
+from pipeline.tables.encoder import Encoder, Missing, find_encoder, same_weights
+from pipeline.tables.layout import Asked, Measure, NotOurs, Panel, PaperTable, Row, Trained, trained_of
 from pipeline.tables.named import BERT, DENSENET
 from pipeline.tables.registry import TABLES, table_named
 from pipeline.tables.show import escaped
@@ -106,7 +113,7 @@ def test_a_head_that_cannot_be_trained_leaves_the_others_alone(built: Any, monke
     systems = {"bad": "cross_attention", "good": "concat", "no source": "logistic"}
     rows = tuple(Row(title, Trained(head, text=BERT), {}) for title, head in systems.items())
     panel = Panel("a", Asked(task="informative", split_set="agreed"))
-    own = PaperTable("own", "t", Source("P", "T", ""), (panel,), (Measure("accuracy"),), rows)
+    own = PaperTable("own", "t", layout.Source("P", "T", ""), (panel,), (Measure("accuracy"),), rows)
     monkeypatch.setitem(TABLES, "own", own)
     answer = built("own", "--preset", "paper", code=3)
     notes = {row["system"]: row["note"] for row in answer["rows"]}
@@ -155,6 +162,44 @@ def test_the_list_says_what_is_there(built: Any, run: Run) -> None:
     assert of_farah["there"]["text: BERT"].startswith("classic@")
     assert set(of_farah["missing"]) == {"ViT", "DenseNet", "ResNet-152", "VGG-16"}
     assert any("vgg16" in command for command in of_farah["commands"])
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "same"),
+    [
+        ("a/b", "a/b", True),
+        ("models/b", "a/b", True),
+        ("models/bc", "a/b", False),
+        (None, None, True),
+        (None, "a/b", False),
+        ("a/b", None, False),
+    ],
+)
+def test_weights_in_a_folder_are_those_of_the_hub_by_the_same_name(
+    there: str | None, wanted: str | None, same: bool
+) -> None:
+    assert same_weights(there, wanted) == same
+
+
+def test_a_model_with_several_caches_must_be_named(drawn: Path, built: Any, run: Run, tmp_path: Path) -> None:
+    """Photos of one encoder are the same whatever texts stand beside them; texts are not."""
+    cache = tmp_path / "cache"
+    data = ("--data", str(drawn / "data"), "--cache", str(cache))
+    for cleaner in ("raw", "crisis", "abavisani"):
+        assert run("extract", "--model", "classic", "--cleaner", cleaner, "--quiet", *data)[0] in (0, 3)
+    posts = open_dataset(None, drawn / "data", Columns(), name=None, cache=cache)
+    named = Encoder("ours", "classic", cleaner="crisis")
+    exact = find_encoder(posts, cache, "text", named)
+    assert isinstance(exact, Source)
+    with FeatureFile.open(exact.path) as file:
+        assert "crisis" in file.provenance["flags"]
+    assert isinstance(find_encoder(posts, cache, "image", named), Source)
+    exact.path.unlink()
+    with pytest.raises(UsageError, match="Several caches are ours features of 'crisismmd': classic@"):
+        find_encoder(posts, cache, "text", named)
+    other = find_encoder(posts, cache, "text", replace(named, pretrained="other/weights"))
+    assert isinstance(other, Missing)
+    assert "--pretrained other/weights --cleaner crisis" in other.commands[0]
 
 
 def test_csv_and_markdown_hold_the_same_figures_as_json(built: Any, run: Run, drawn: Path) -> None:
@@ -229,7 +274,7 @@ def test_a_declared_table_asks_for_what_there_is(table: PaperTable) -> None:
 def test_a_table_whose_figures_do_not_fit_is_refused() -> None:
     row = Row("one", Trained("concat", image=DENSENET, text=BERT), {"a": (1.0, 2.0)})
     with pytest.raises(ValueError, match="must have 1 figures"):
-        PaperTable("t", "t", Source("P", "T", ""), (Panel("a", Asked()),), (Measure("accuracy"),), (row,))
+        PaperTable("t", "t", layout.Source("P", "T", ""), (Panel("a", Asked()),), (Measure("accuracy"),), (row,))
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
