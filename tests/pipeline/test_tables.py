@@ -16,9 +16,11 @@ import pytest
 from cache import FeatureFile
 from classifiers import HEADS, HeadSpec
 from classifiers.balance import take_balance
+from features.card import Card
 from pipeline.datasets import open_dataset
 from pipeline.datasets.tabular import Columns
 from pipeline.errors import UsageError
+from pipeline.extraction.extract import Options, extract
 from pipeline.runs.sources import Source
 from pipeline.sample import make_sample
 from pipeline.tables import layout
@@ -28,6 +30,7 @@ from pipeline.tables.named import BERT, DENSENET
 from pipeline.tables.registry import TABLES, table_named
 from pipeline.tables.show import escaped
 from tests.pipeline.conftest import Run
+from tests.pipeline.test_captions import Colours
 
 FAST = ("--seeds", "2", "--set", "max_epochs=2", "--workers", "1")
 CLASSIC = ("--image", "classic", "--text", "classic")
@@ -200,6 +203,26 @@ def test_a_model_with_several_caches_must_be_named(drawn: Path, built: Any, run:
     other = find_encoder(posts, cache, "text", replace(named, pretrained="other/weights"))
     assert isinstance(other, Missing)
     assert "--pretrained other/weights --cleaner crisis" in other.commands[0]
+
+
+def test_captions_stand_in_the_rows_of_the_weights_that_wrote_them(drawn: Path, run: Run, tmp_path: Path) -> None:
+    """The commands that are printed lead from nothing to the row, and no captions stand for those of other weights."""
+    cache = tmp_path / "cache"
+    data = ("--data", str(drawn / "data"), "--cache", str(cache))
+    assert run("extract", "--model", "classic", "--quiet", *data)[0] in (0, 3)
+    flags = ("table", "farah-4.2", *data, *CLASSIC, "--output", str(tmp_path / "runs"), *FAST, "--seeds", "1", "--json")
+    before = json.loads(run(*flags)[1])
+    assert any("--model clip_prefix --pretrained CONCEPTUALCHECKPOINT" in command for command in before["missing"])
+    posts = open_dataset(None, drawn / "data", Columns(), name=None, cache=cache)
+    card = Card("clip_prefix", "for tests", ("image",), {}, "nowhere:load", "MIT")
+    extract(posts, card, Colours(), cache, Options(pretrained="weights/conceptual_weights.pt"), "crisis")
+    between = json.loads(run(*flags)[1])["missing"]
+    assert not any("CONCEPTUAL" in command for command in between)
+    (command,) = (command for command in between if "caption:clip_prefix@" in command)
+    assert run(*shlex.split(command)[1:], "--quiet")[0] in (0, 3)
+    rows = {(row["panel"], row["system"]): row["note"] for row in json.loads(run(*flags)[1])["rows"]}
+    assert rows["Humanitarian", "CMB-CLIP-cc"] == ""
+    assert rows["Humanitarian", "CMB-CLIP-coco"] == "not in the cache: BERT of CLIP-coco captions"
 
 
 def test_csv_and_markdown_hold_the_same_figures_as_json(built: Any, run: Run, drawn: Path) -> None:
