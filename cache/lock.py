@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
 import warnings
 import weakref
@@ -108,6 +109,8 @@ def _by_creation(target: Path, why: str) -> Lock:
 def _take_over(target: Path, path: Path) -> None:
     """Remove the mark of a dead owner of this machine; CacheBusy for any other."""
     try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise CacheError(f"{path} is not a file that a writer made; delete it.")
         said = path.read_text(encoding="utf-8", errors="replace")
         unsigned = not said and time.time() - path.stat().st_mtime > _SIGNED_WITHIN
     except FileNotFoundError:

@@ -27,7 +27,7 @@ from cache.rebuilt import header_from_hdf5, provenance_of
 from cache.rows import overall_status
 from cache.seal import with_counts, write_sealed
 from cache.snapshot import PART, Segment, list_parts, parts_folder
-from cache.stored import Image, identity_of, open_image, open_regular, read_head
+from cache.stored import Image, open_image, open_regular, read_head
 
 Trust = Callable[[Mapping[str, Any]], bool]
 
@@ -56,7 +56,7 @@ def salvage(path: str | Path, trust: Trust = lambda provenance: True) -> Salvage
     stays then.
     """
     path = Path(path)
-    sources = [one for one in (path, *(part for _, part in list_parts(path))) if identity_of(one)]
+    sources = [one for one in (path, *(part for _, part in list_parts(path))) if os.path.lexists(one)]
     if not sources:
         raise CacheError(f"There is no feature cache at {path}; make it with 'crisis extract'.")
     with sentences(path):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +24,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+import cache
 from cache import CacheError, FeatureFile, FeatureWriter
 from cache import header as headers
 from cache.skeleton import stored_type
@@ -260,6 +266,7 @@ def test_header_of_a_newer_format_says_so(tmp_path: Path, original: bytes, monke
 
 _FUZZ = """
 import sys
+import warnings
 import numpy as np
 from pathlib import Path
 from cache import CacheError, FeatureFile
@@ -330,3 +337,60 @@ def test_unusual_rows_cannot_be_committed(tmp_path: Path) -> None:
             with pytest.raises(CacheError, match=match):
                 writer.commit(0, rows)
         assert writer.committed is None
+
+
+ODD = {
+    "fifo": lambda place, hangs: os.mkfifo(place),
+    "link to a fifo": lambda place, hangs: place.symlink_to(hangs),
+    "socket": lambda place, hangs: _socket(place),
+    "link to a device": lambda place, hangs: place.symlink_to("/dev/zero"),
+    "link loop": lambda place, hangs: place.symlink_to(place.name),
+    "folder": lambda place, hangs: place.mkdir(),
+}
+
+
+def _socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        before = os.getcwd()
+        os.chdir(place.parent)  # the address of a socket is short
+        try:
+            one.bind(place.name)
+        finally:
+            os.chdir(before)
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", ["clip.h5", "clip.h5.parts", "part", "clip.h5.lock", "clip.h5.owner", "clip.h5.tmp"])
+def test_nothing_waits_for_what_is_not_a_file(
+    tmp_path: Path, secret: Path, original: bytes, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    path = tmp_path / "set" / "clip.h5"
+    path.parent.mkdir()
+    place = path.with_name(name)
+    if name == "part":
+        place = path.with_name("clip.h5.parts") / "000001-0000000000-0000000012.h5"
+        place.parent.mkdir()
+    elif name != "clip.h5":
+        path.write_bytes(original)
+    if name == "clip.h5.owner":
+        monkeypatch.setattr(fcntl, "flock", _no_flock)
+    ODD[kind](place, secret)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for job in (
+            FeatureFile.open,
+            lambda path: FeatureWriter(path, **settings()).close(),
+            cache.verify,
+            cache.describe,
+            cache.salvage,
+            lambda path: cache.merge([path], path.with_name("merged.h5")),
+            lambda path: cache.list_files(path.parent),
+            cache.drop,
+        ):
+            with contextlib.suppress(CacheError):
+                job(path)
+    assert secret.exists()
+
+
+def _no_flock(descriptor: int, operation: int) -> None:
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
