@@ -18,6 +18,7 @@ OPERATIONS = (
     "set_length",
     "sync",
     "rename",
+    "set_aside",
     "unlink",
     "remove_folder",
     "make_folder",

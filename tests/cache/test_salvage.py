@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cache_faults import Killed, faulty
 from cache_support import VIEWS, caption, make_rows, post_id, settings, values, write
 
 from cache import CacheBusy, CacheError, FeatureFile, FeatureWriter, ViewSpec, salvage, verify
@@ -199,3 +201,29 @@ def test_a_file_whose_words_make_no_sense_is_set_aside_whole(tmp_path: Path) -> 
         handle.write(b"\0" * 8)
     assert salvage(path) == Salvaged(path, 20, 0, [tmp_path / "clip.h5.damaged"])
     assert not path.exists()
+
+
+@pytest.mark.parametrize("which", [0, 2], ids=["sealed", "part"])
+def test_a_kill_at_any_operation_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+    path = tmp_path / "original" / "clip.h5"
+    file = _cache(path)[which]
+    with file.open("r+b") as handle:
+        handle.seek(100)
+        handle.write(b"\0")
+    at, killed = 0, True
+    while killed:
+        place = tmp_path / str(at) / "clip.h5"
+        _copy(path, place)
+        killed = False
+        with faulty(monkeypatch, at):
+            try:
+                salvage(place)
+            except Killed:
+                killed = True
+        if killed:
+            with contextlib.suppress(CacheError):
+                FeatureFile.open(place).close()
+            salvage(place)
+        assert _kept(place) == list(range(ROWS)), f"operation {at}"
+        at += 1
+    assert at > 10
