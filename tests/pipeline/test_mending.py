@@ -136,3 +136,24 @@ def test_rot_anywhere_is_mended_by_the_commands_that_are_named(run: Run, place: 
     assert run(*shlex.split(extract)[1:])[0] == 0
     assert run("cache", "verify", str(file))[0] == 0
     assert run(*FIT, *NAMED)[0] == 0
+
+
+def test_rot_is_not_copied_into_new_rows(run: Run, place: Path) -> None:
+    assert run("extract", "--model", "classic", *NAMED)[0] == 0
+    (file,) = (place / "artifacts/cache").rglob("*.h5")
+    with FeatureFile.open(file) as opened:
+        sound = opened.read("text/hashed")
+    begin, _ = _regions(file)["views/text/hashed"]
+    raw = bytearray(file.read_bytes())
+    raw[begin + sound[0].nbytes * 7 + 3] ^= 4
+    file.write_bytes(raw)
+    again = ["extract", "--model", "classic", *NAMED, "--id-column", "nr"]
+    code, _, error = run(*again)
+    assert code == 1
+    command = re.search(r"mend it with: (crisis cache salvage .*?)\.?$", error.strip(), re.MULTILINE)
+    assert command, error
+    assert run(*shlex.split(command[1])[1:])[0] == 0
+    assert run(*again)[0] == 0
+    with FeatureFile.open(file) as opened:
+        rows = opened.rows_of([f"n{row}" for row in range(60)])
+        assert np.array_equal(opened.take("text/hashed", rows, verify=True), sound)
