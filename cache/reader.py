@@ -14,7 +14,7 @@ from cache.captions import Captions
 from cache.errors import CacheError
 from cache.index import IdIndex, as_ids
 from cache.integrity import Report, verify_images
-from cache.schema import ViewSpec
+from cache.schema import ViewSpec, block_rows
 from cache.snapshot import Snapshot, take_snapshot
 
 MAP_ABOVE = 1 << 31
@@ -208,10 +208,12 @@ class FeatureFile:
 
     def _require_rows(self, path: str, index: np.ndarray) -> None:
         for one in self.segments:
-            inside = np.unique(index[(index >= one.start) & (index < one.stop)]) - one.start + one.first
-            for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
+            inside = index[(index >= one.start) & (index < one.stop)] - one.start + one.first
+            size = block_rows(path, one.image.header.tables[path])
+            blocks = np.unique(inside // size)
+            for run in np.split(blocks, np.flatnonzero(np.diff(blocks) > 1) + 1):
                 if len(run):
-                    one.image.require(path, int(run[0]), int(run[-1]) + 1)
+                    one.image.require(path, int(run[0]) * size, (int(run[-1]) + 1) * size)
 
     def _table(self, path: str) -> np.ndarray:
         self._require_open()
