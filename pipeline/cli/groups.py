@@ -107,12 +107,15 @@ class DatasetFlags:
 
     PANEL: ClassVar[str] = "Dataset"
 
-    data: Annotated[Path | None, typer.Option(help="The CrisisMMD folder or the table file [env: CRISIS_DATA].")] = None
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A table file, the CrisisMMD folder, or a folder of photos or texts [env: CRISIS_DATA]."),
+    ] = None
     dataset: Annotated[
         str | None,
         named(
             "pipeline.datasets:DATASETS",
-            help="crisismmd, table, sample or MODULE:CLASS; guessed from --data if left out.",
+            help="crisismmd, table, folder, sample or MODULE:CLASS; guessed from --data if left out.",
         ),
     ] = None
     name: Annotated[str | None, typer.Option(help="The dataset's name in the cache, if not the usual one.")] = None

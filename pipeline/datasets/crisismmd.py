@@ -94,7 +94,7 @@ def find_folder(data: Path) -> Path:
             return folder
     raise UsageError(
         f"'{data}' is no CrisisMMD folder: it holds no annotations/ with *{_SUFFIX} "
-        "(give the folder CrisisMMD_v2.0, or --dataset table for a table)."
+        "(give the folder CrisisMMD_v2.0, a table, or a folder of photos or texts)."
     )
 
 

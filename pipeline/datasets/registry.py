@@ -9,6 +9,7 @@ from typing import Any
 from crisis_registry import Registry
 from pipeline.datasets.crisismmd import CrisisMMD
 from pipeline.datasets.dataset import Dataset
+from pipeline.datasets.folder import Folder
 from pipeline.datasets.sample import Sample
 from pipeline.datasets.tabular import Tabular
 from pipeline.errors import UsageError
@@ -16,6 +17,7 @@ from pipeline.errors import UsageError
 _OURS: tuple[tuple[str, Dataset], ...] = (
     ("crisismmd", CrisisMMD()),
     ("table", Tabular()),
+    ("folder", Folder()),
     ("sample", Sample()),
 )
 

@@ -12,8 +12,8 @@ from crisis_registry import did_you_mean
 from pipeline.datasets.columns import ROLES, Columns
 from pipeline.datasets.dataset import Dataset
 from pipeline.datasets.frames import DELIMITERS, Table, read_table
+from pipeline.datasets.grouping import grouped, slug
 from pipeline.datasets.labels import settled
-from pipeline.datasets.photos import by_content
 from pipeline.datasets.posts import Posts
 from pipeline.datasets.synthetic import is_marked, mark_synthetic
 from pipeline.errors import DataError, UsageError
@@ -67,7 +67,7 @@ def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
         labels = {found["label"]: {"pair": pair}}
         notes += said
     posts = Posts(
-        name=name or _slug(path),
+        name=name or slug(f"{path.resolve().parent.name}-{path.stem}"),
         root=_image_root(path, columns.image_root),
         ids=ids,
         groups=role.get("group", empty),
@@ -80,7 +80,7 @@ def read_posts(path: Path, columns: Columns, name: str | None = None) -> Posts:
         knowledge=role.get("knowledge", ()),
         notes=tuple(filter(None, notes)),
     )
-    posts = _grouped(posts, rows if len(set(rows)) < len(rows) else empty)
+    posts = grouped(posts, rows if len(set(rows)) < len(rows) else empty)
     return mark_synthetic(posts, [is_marked(cell) for cell in cells["synthetic"]]) if "synthetic" in have else posts
 
 
@@ -176,49 +176,3 @@ def _distinct(given: Sequence[str]) -> tuple[list[str], str]:
         ids.append(unique)
     repeated = sum(unique not in seen for unique in ids)
     return ids, f"{repeated} ids repeat and were numbered (ID#2, ID#3, ...)" if repeated else ""
-
-
-def _grouped(posts: Posts, rows: Sequence[str]) -> Posts:
-    """The posts in groups: those of the group column; where it is empty, posts that share a photo (byte for byte,
-    whatever its path), a text or a row of the table.
-    """
-    photos = by_content(posts)
-    twice = len(set(posts.images)) - len(set(photos))
-    if not all(posts.groups):
-        shared = _shared_groups(text=posts.texts, image=photos, row=rows)
-        groups = [group or other for group, other in zip(posts.groups, shared, strict=True)]
-        note = f"{twice} photos are the same as another under another path; their posts are one group"
-        return replace(posts, groups=groups, notes=(*posts.notes, note) if twice else posts.notes)
-    of_photo: dict[str, set[str]] = {}
-    for photo, group in zip(photos, posts.groups, strict=True):
-        of_photo.setdefault(photo, set()).add(group)
-    apart = sum(len(groups) > 1 for photo, groups in of_photo.items() if photo)
-    note = f"{apart} photos are in several groups of the group column, so a split can have them on both sides"
-    return replace(posts, notes=(*posts.notes, note)) if apart else posts
-
-
-def _shared_groups(**shared: Sequence[str]) -> list[str]:
-    """Connected components of posts with an equal value in any of these, unless it is ""; named by their first row."""
-    import numpy as np
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(next(iter(shared.values())))
-    node: dict[tuple[str, str], int] = {}
-    ends: list[tuple[int, int]] = []
-    for row, keys in enumerate(zip(*shared.values(), strict=True)):
-        for kind, key in zip(shared, keys, strict=True):
-            if key:
-                ends.append((row, node.setdefault((kind, key), count + len(node))))
-    size = count + len(node)
-    links = np.array(ends, dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][:count]
-    first: dict[int, int] = {}
-    return [f"group-{first.setdefault(int(c), row) + 1}" for row, c in enumerate(component)]
-
-
-def _slug(path: Path) -> str:
-    """A folder name for the cache from the table's own and its folder's name."""
-    words = f"{path.resolve().parent.name}-{path.stem}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", words).strip("._") or "table"

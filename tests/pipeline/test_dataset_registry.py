@@ -120,5 +120,5 @@ def test_former_names_of_tasks_are_accepted() -> None:
 def test_the_datasets_are_listed(run: Callable[..., tuple[int, str, str]]) -> None:
     assert "the embedded sample" in run("data", "ls")[1]
     listed = json.loads(run("data", "ls", "--json")[1])
-    assert list(listed) == ["crisismmd", "table", "sample"]
+    assert list(listed) == ["crisismmd", "table", "folder", "sample"]
     assert listed["sample"]["needs_data"] is False
