@@ -1,8 +1,8 @@
 """Every architecture that a library has, at tiny size: works and equals the library, or is refused in one sentence.
 
-`python -m benchmarks.architectures --kind text` goes over all of them, prints a line for each and the counts, and ends
-with 1 where one failed: gave another vector than the library, or anything but one sentence. A kind is a module with
-`names()` and `attempt(name, folder)`, which gives one of `OUTCOMES` and a sentence.
+`python -m benchmarks.architectures --kind text` (or vision, timm, open_clip) goes over all of them, prints a line for
+each and the counts, and ends with 1 where one failed: gave another vector than the library, or anything but one
+sentence. A kind is a module with `names()` and `attempt(name, folder)`, which gives one of `OUTCOMES` and a sentence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
-KINDS = {"text": "benchmarks.architectures_text"}
+KINDS = {kind: f"benchmarks.architectures_{kind}" for kind in ("text", "vision", "timm", "open_clip")}
 OUTCOMES = ("works", "refused", "not built", "failed")
 
 

@@ -184,7 +184,8 @@ def tiny_config(kind: str) -> Any:
 def _shrink(said: dict[str, Any]) -> None:
     """Cut down every size in a configuration and in those inside it, in place."""
     # what is said layer by layer would name layers that are gone
-    said.pop("per_layer_config", None)
+    for name in ("per_layer_config", "out_features", "out_indices", "stage_names"):
+        said.pop(name, None)
     before = next((said[n] for n in ("num_hidden_layers", "n_layer", "num_layers") if isinstance(said.get(n), int)), 0)
     for name, value in list(said.items()):
         if isinstance(value, dict):
@@ -192,6 +193,8 @@ def _shrink(said: dict[str, Any]) -> None:
         elif isinstance(value, list):
             if before > 2 and len(value) == before:
                 said[name] = [value[0], value[-1]]
+            elif name in ("depths", "num_blocks", "layer_depths"):
+                said[name] = [min(one, 1) if isinstance(one, int) else one for one in value]
         elif isinstance(value, int) and not isinstance(value, bool):
             said[name] = _smaller(name, value)
 
@@ -224,7 +227,7 @@ def quietly() -> Iterator[None]:
         transformers.utils.logging.set_verbosity(before)
 
 
-def tiny_model(kind: str) -> Any:
+def tiny_model(kind: str, most: int = MOST_WEIGHTS) -> Any:
     """A model of the architecture `kind` as `AutoModel` builds it, with large random weights, so that other inputs
     give clearly other answers. Raises whatever the library raises where it cannot be built as small as that.
     """
@@ -234,7 +237,7 @@ def tiny_model(kind: str) -> Any:
     config = tiny_config(kind)
     with torch.device("meta"):
         count = sum(weight.numel() for weight in AutoModel.from_config(config).parameters())
-    if count > MOST_WEIGHTS:
+    if count > most:
         raise ValueError(f"{count:,} parameters are too many")
     torch.manual_seed(0)
     model = AutoModel.from_config(config).eval()

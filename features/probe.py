@@ -42,7 +42,7 @@ def probe(encoder: Encoder, name: str, precision: str, default_views: Mapping[st
     try:
         for modality, ask in _questions(encoder):
             _check(encoder, name, precision, modality, ask, default_views.get(modality))
-    except (FeatureError, ImportError, MemoryError):
+    except (FeatureError, ModuleNotFoundError, MemoryError):
         raise
     except Exception as error:
         raise unusable(name, error) from error

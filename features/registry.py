@@ -128,7 +128,7 @@ def load(
         package = f"The model '{card.spec}' needs the package '{error.name}'"
         install = f"; install the extra: pip install 'crisis[{card.extra}]'" if card.extra else ""
         raise FeatureError(f"{package}{install}.") from error
-    except (FeatureError, ImportError, MemoryError):
+    except (FeatureError, MemoryError):
         raise
     except Exception as error:
         if not ours:

@@ -149,7 +149,7 @@ def loading(model: str, pretrained: str, load: Callable[[], T]) -> T:
         logging.disable(logging.CRITICAL)
         with nothing_foreign():
             return load()
-    except (ImportError, FeatureError):
+    except (ModuleNotFoundError, FeatureError):
         raise
     except Exception as error:
         cause = _one_line(error)

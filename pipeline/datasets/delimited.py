@@ -77,7 +77,8 @@ def _is_quoted(text: str, delimiter: str) -> bool:
     """Whether quotes in an otherwise unquoted format are quoting.
 
     They are where every cell that begins with one is well quoted, and one of them needs it: it holds a delimiter, a
-    line end or a doubled quote. A tweet that merely begins with a quote is kept as it stands.
+    line end or a doubled quote, or it is the name of a column, as all of them are. A tweet that merely begins with a
+    quote is kept as it stands.
     """
     if '"' not in text:
         return False
@@ -87,6 +88,8 @@ def _is_quoted(text: str, delimiter: str) -> bool:
         return False
     if any(len(row) != len(rows[0]) for row in rows):
         return False
+    if all(re.fullmatch(r'"[^"]*"', name) for name in text.partition("\n")[0].split(delimiter)):
+        return True
     opened = rf'(?:^|(?<=[{re.escape(delimiter)}\n]))"((?:[^"]|"")*)"(?=[{re.escape(delimiter)}\n]|$)'
     return any(re.search(rf'["\n{re.escape(delimiter)}]', cell) for cell in re.findall(opened, text))
 

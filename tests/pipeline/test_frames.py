@@ -212,3 +212,11 @@ def test_any_bytes_are_text_or_a_sentence(data: bytes) -> None:
     except (UnicodeError, ValueError):
         return
     assert isinstance(text, str)
+
+
+def test_a_tsv_whose_every_cell_is_quoted_is_read_without_the_quotes(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text('"id"\t"tweet text"\n"1"\t"hello"\n"2"\t"he said ""no"""\n')
+    columns = read_table(tmp_path / "t.tsv").columns
+    assert columns == {"id": ["1", "2"], "tweet text": ["hello", 'he said "no"']}
+    (tmp_path / "t.tsv").write_text('id\ttweet text\n1\t"hello"\n2\t"he" said\n')
+    assert read_table(tmp_path / "t.tsv").columns["tweet text"] == ['"hello"', '"he" said']
