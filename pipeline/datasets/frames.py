@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,23 @@ def _of_objects(rows: Sequence[dict[str, Any]], notes: list[str]) -> Table:
     return Table({name: [as_text(row.get(name)) for row in rows] for name in names}, notes)
 
 
+@contextmanager
+def _damage_is_a_value_error() -> Iterator[None]:
+    """A damaged Parquet file or workbook, a zip archive of XML, makes its library fail in any way."""
+    try:
+        yield
+    except (UsageError, DataError, ValueError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
 def _read_parquet(path: Path, how: TextFormat) -> Table:
     import pandas
 
-    frame = pandas.read_parquet(path, dtype_backend="pyarrow")
-    return Table({str(name): [as_text(cell) for cell in frame[name].tolist()] for name in frame.columns})
+    with _damage_is_a_value_error():
+        frame = pandas.read_parquet(path, dtype_backend="pyarrow")
+        return Table({str(name): [as_text(cell) for cell in frame[name].tolist()] for name in frame.columns})
 
 
 def _read_workbook(path: Path, how: TextFormat) -> Table:
@@ -105,19 +118,10 @@ def _read_workbook(path: Path, how: TextFormat) -> Table:
         import openpyxl
     except ModuleNotFoundError:
         raise UsageError("An Excel workbook needs the extra: pip install 'crisis[excel]'.") from None
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (KeyError, ValueError, OSError):
-        raise
-    except Exception as error:
-        # a damaged workbook fails in any way: it is a zip archive of XML
-        raise ValueError(str(error) or type(error).__name__) from error
-    try:
+    with _damage_is_a_value_error(), closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
         sheet = book.worksheets[0]
         rows = [[as_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
         notes = [f"the first of {len(book.sheetnames)} sheets, '{sheet.title}'"] if len(book.sheetnames) > 1 else []
-    finally:
-        book.close()
     while rows and not any(rows[0]):
         rows.pop(0)
     width = max((place + 1 for place, cell in enumerate(rows[0]) if cell), default=0) if rows else 0
