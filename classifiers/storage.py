@@ -25,6 +25,9 @@ from classifiers.params import split_params, training_dict
 FORMAT = 1
 WEIGHTS, CONFIG, MODEL_CARD = "head.safetensors", "config.json", "README.md"
 
+MOST_LAYERS = 1000
+"""No head that can be trained has more."""
+
 # what a system answers where a folder cannot take a name because something is there
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 # and where it cannot sync a folder at all
@@ -136,6 +139,7 @@ def _restored(config: dict[str, Any], weights: bytes) -> FittedHead:
     check_view_count(card, sorted(dims))
     if min(dims.values()) < 1:
         raise ValueError("a view without features")
+    _refuse_larger_than_its_weights({**dims, "width": own.get("width", 0)}, own.get("layers", 0), len(weights))
     classes, n_classes = np.array(config["classes"], dtype=np.int64), int(config["n_classes"])
     if classes.ndim != 1 or len(classes) < 2 or classes.min() < 0 or classes.max() >= n_classes:
         raise ValueError("classes outside 0..n_classes-1")
@@ -156,6 +160,17 @@ def _restored(config: dict[str, Any], weights: bytes) -> FittedHead:
     return FittedHead(
         card, head, own, training, classes, n_classes, seed, history, best_epoch, 0.0, names, balance, encoders
     )
+
+
+def _refuse_larger_than_its_weights(widths: Mapping[str, int], layers: int, size: int) -> None:
+    """`ValueError` for widths and numbers of layers that weights of `size` bytes cannot have: to build such a head
+    would take for ever, and only then are its weights compared.
+    """
+    for name, width in widths.items():
+        if width > size:
+            raise ValueError(f"{name} is {width:,}, and there are {size:,} bytes of weights")
+    if layers > MOST_LAYERS:
+        raise ValueError(f"{layers:,} layers")
 
 
 def empty_head(card: HeadCard, dims: dict[str, int], n_outputs: int, params: dict[str, Any]) -> Head:

@@ -10,7 +10,7 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
-KINDS = ("photos", "tables", "weights")
+KINDS = ("photos", "tables", "weights", "heads")
 SHOWN = 20
 
 

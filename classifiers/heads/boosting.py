@@ -9,6 +9,7 @@ import numpy as np
 
 from classifiers.errors import HeadError
 from classifiers.heads.array_head import ArrayHead
+from classifiers.heads.booster_text import check_text
 from classifiers.metrics import dev_scores, softmax
 from classifiers.problem import Problem, Views
 
@@ -111,11 +112,13 @@ class Boosting(ArrayHead):
         given = tensors.get("model")
         if given is None or given.dtype != np.uint8 or given.ndim != 1:
             raise HeadError("The saved weights do not fit the head: 'model' is absent or not a text.")
+        trees = self.n_outputs if self.n_outputs > 2 else 1
         try:
-            self._take_text(given.tobytes().decode())
+            text = given.tobytes().decode()
+            check_text(text, sum(self.dims.values()), trees)
+            self._take_text(text)
         except (ValueError, RuntimeError) as error:
             raise HeadError("The saved weights do not fit the head: 'model' is not LightGBM's text.") from error
-        trees = self.n_outputs if self.n_outputs > 2 else 1
         shape = (self._model.num_feature(), self._model.num_model_per_iteration())
         if shape != (sum(self.dims.values()), trees):
             raise HeadError("The saved weights do not fit the head: 'model' differs in features or classes.")

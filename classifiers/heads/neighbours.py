@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from classifiers.errors import HeadError
 from classifiers.heads.array_head import ArrayHead
 from classifiers.metrics import dev_scores, softmax
 from classifiers.problem import Problem, Views, chunks
@@ -75,6 +76,14 @@ class NearestNeighbours(_UnitViews):
         self.posts = np.zeros((1, len(self.mean)), dtype=np.float16)
         self.targets = np.zeros(1, dtype=np.int64)
         self.k = np.ones(1, dtype=np.int64)
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take what `tensors` gave; `HeadError` also for labels, or a number of neighbours, that cannot be."""
+        super().load_tensors(tensors)
+        count = len(self.posts)
+        labels = len(self.targets) == count and 0 <= self.targets.min(initial=0) <= self.targets.max() < self.n_outputs
+        if not (labels and 1 <= int(self.k[0]) <= count and np.isfinite(self.posts).all()):
+            raise HeadError("The saved weights do not fit the head: 'targets', 'k' or 'posts' are not those of posts.")
 
     def fit(self, problem: Problem, seed: int) -> tuple[list[dict[str, float]], int]:
         """Remember train; keep the k of the highest dev macro-F1, among equals the lowest dev loss, then k.
