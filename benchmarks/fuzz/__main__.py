@@ -10,7 +10,7 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
-KINDS = ("photos", "tables", "weights", "heads")
+KINDS = ("photos", "tables", "weights", "heads", "runs")
 SHOWN = 20
 
 
