@@ -15,6 +15,11 @@ from pipeline.datasets.synthetic import add_synthetic
 from pipeline.errors import DataError, UsageError
 from pipeline.log import say
 
+LONGEST_NAME = 1024
+"""Bytes of an id or a group: what a cache file has room for."""
+LONGEST_TEXT = 1_000_000
+"""Characters; what is longer is not the text of a post."""
+
 __all__ = ["DATASETS", "Columns", "Dataset", "Posts", "SplitRows", "SplitSet", "open_dataset"]
 
 
@@ -79,6 +84,17 @@ def _check(posts: Posts, dataset: str) -> None:
     for name, column in columns.items():
         if len(column) != len(posts) and (len(column) or name in needed):
             raise DataError(f"The dataset '{dataset}' has {len(posts)} posts, but {len(column)} {name}.")
+    for what, column, most in (("id", posts.ids, LONGEST_NAME), ("group", posts.groups, LONGEST_NAME)):
+        if max(map(len, column), default=0) * 4 > most:
+            for row, value in enumerate(column, start=1):
+                if (size := len(value.encode("utf-8", "replace"))) > most:
+                    raise DataError(f"The {what} of post {row} has {size:,} bytes; there is room for {most:,}.")
+    longest = max(range(len(posts)), key=lambda row: len(posts.texts[row]), default=0)
+    if len(posts) and len(posts.texts[longest]) > LONGEST_TEXT:
+        size = len(posts.texts[longest])
+        raise DataError(
+            f"The text of post '{posts.ids[longest]}' has {size:,} characters; at most {LONGEST_TEXT:,} are read."
+        )
     if len(posts.row_of) != len(posts):
         raise DataError(f"The dataset '{dataset}' has an id twice; ids must differ.")
 

@@ -142,3 +142,18 @@ def test_the_flags_name_the_dataset_again(tmp_path: Path, run: Run) -> None:
     words = shlex.split(posts.flags)
     assert words[:4] == ["--dataset", "table", "--data", str(path)]
     assert words[4:] == ["--label-column", "kind", *flags]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"id": "x" * 2000, "text": "a"}, "The id of post 2 has 2,000 bytes; there is room for 1,024"),
+        ({"id": "é" * 600, "text": "a"}, "The id of post 2 has 1,200 bytes"),
+        ({"id": "1", "text": "a" * 1_000_001}, "The text of post '1' has 1,000,001 characters"),
+    ],
+)
+def test_ids_and_texts_that_are_none_are_refused_at_reading(tmp_path: Path, row: dict[str, str], says: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(json.dumps(one) for one in ({"id": "0", "text": "b"}, row)))
+    with pytest.raises(DataError, match=says):
+        open_dataset(None, path)
