@@ -15,6 +15,7 @@ from cache import files
 from classifiers.significance import Answers, draws_for, holm, interval, over_posts, over_seeds
 from features.fingerprint import digest_of
 from pipeline.runs.run import Run
+from pipeline.sheets import shown
 
 LEVEL = 0.05
 
@@ -91,7 +92,7 @@ def write_leaderboard(runs: Path, rows: Sequence[dict[str, Any]]) -> Path:
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, list(rows[0]))
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(shown, rows))
     files.write_whole(path, table.getvalue().encode())
     content = json.dumps({"leaderboard": list(rows)}, indent=2, ensure_ascii=False)
     files.write_whole(path.with_suffix(".json"), content.encode())

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.sheets import shown
 from pipeline.tables.build import Cell, Filled
 from pipeline.tables.layout import Measure, Published
 from pipeline.tables.measure import Figure
@@ -166,15 +167,17 @@ def as_csv(filled: Filled) -> str:
         for figure in record["figures"]:
             ours = figure.pop("ours") or {}
             writer.writerow(
-                {
-                    "table": filled.table.name,
-                    "panel": record["panel"],
-                    "system": record["system"],
-                    **figure,
-                    "ours": ours.get("mean"),
-                    **{name: ours.get(name) for name in ("sd", "seeds", "low", "high")},
-                    "note": record["note"],
-                    "run": record["runs"][-1] if record["runs"] else "",
-                }
+                shown(
+                    {
+                        "table": filled.table.name,
+                        "panel": record["panel"],
+                        "system": record["system"],
+                        **figure,
+                        "ours": ours.get("mean"),
+                        **{name: ours.get(name) for name in ("sd", "seeds", "low", "high")},
+                        "note": record["note"],
+                        "run": record["runs"][-1] if record["runs"] else "",
+                    }
+                )
             )
     return text.getvalue().rstrip("\n")
