@@ -7,7 +7,6 @@ followed, nothing but one attribute is read, and the HDF5 library sees only the 
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -17,40 +16,26 @@ import numpy as np
 from cache.errors import CacheError
 from cache.header import Header
 from cache.schema import Table
+from cache.seeking import SeekableFile
 from cache.skeleton import ATTRIBUTE, LONGEST_TEXT, stored_type
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-class _MappedFile(io.RawIOBase):
+class _MappedFile(SeekableFile):
     """The mapped bytes as a file object that can only be read."""
 
     def __init__(self, buffer: np.ndarray) -> None:
-        super().__init__()
+        super().__init__(len(buffer))
         self._buffer = buffer.data
-        self._position = 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._buffer)}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
 
     def readinto(self, target: WriteableBuffer) -> int:
         wanted = memoryview(target).cast("B")
-        found = self._buffer[self._position : self._position + len(wanted)]
+        found = self._buffer[self.position : self.position + len(wanted)]
         wanted[: len(found)] = found
         wanted[len(found) :] = bytes(len(wanted) - len(found))
-        self._position += len(wanted)
+        self.position += len(wanted)
         return len(wanted)
 
 

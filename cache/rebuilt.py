@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from cache.errors import CacheError
 from cache.header import Header, canonical_json, from_plain
 from cache.memory import read_at
+from cache.seeking import SeekableFile
 from cache.skeleton import ATTRIBUTE
 from cache.stored import Image
 
@@ -24,35 +24,22 @@ if TYPE_CHECKING:
 _PAGE = 4096
 
 
-class _DiskFile(io.RawIOBase):
+class _DiskFile(SeekableFile):
     """An open file for the HDF5 library; what the disk does not give, or what lies behind the end, is zeros."""
 
     def __init__(self, descriptor: int, length: int) -> None:
-        super().__init__()
-        self._descriptor, self._length, self._position = descriptor, length, 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence] + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
+        super().__init__(length)
+        self._descriptor = descriptor
 
     def readinto(self, target: WriteableBuffer) -> int:
         wanted = memoryview(target).cast("B")
         for begin in range(0, len(wanted), _PAGE):
             page = wanted[begin : begin + _PAGE]
             try:
-                read_at(self._descriptor, page, self._position + begin)
+                read_at(self._descriptor, page, self.position + begin)
             except OSError:
                 page[:] = bytes(len(page))
-        self._position += len(wanted)
+        self.position += len(wanted)
         return len(wanted)
 
 

@@ -7,7 +7,6 @@ will be, so that this project writes every byte itself, in the order and with th
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import numpy as np
 
 from cache.errors import CacheError
 from cache.schema import Table
+from cache.seeking import SeekableFile
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -28,51 +28,35 @@ STATUS_ATTRIBUTE = "codes"
 LONGEST_TEXT = 64_000
 
 
-class SparseImage(io.RawIOBase):
+class SparseImage(SeekableFile):
     """A file in memory that keeps only the pages written to; the rest reads as zeros."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(0)
         self.pages: dict[int, bytearray] = {}
-        self.length = 0
-        self._position = 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.length}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
 
     def writable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         target = memoryview(buffer).cast("B")
-        for page, inside, begin, count in _pages(self._position, len(target)):
+        for page, inside, begin, count in _pages(self.position, len(target)):
             source = self.pages.get(page)
             target[begin : begin + count] = source[inside : inside + count] if source else bytes(count)
-        self._position += len(target)
+        self.position += len(target)
         return len(target)
 
     def write(self, data: ReadableBuffer) -> int:
         source = memoryview(data).cast("B")
-        for page, inside, begin, count in _pages(self._position, len(source)):
+        for page, inside, begin, count in _pages(self.position, len(source)):
             target = self.pages.setdefault(page, bytearray(_PAGE))
             target[inside : inside + count] = source[begin : begin + count]
-        self._position += len(source)
-        self.length = max(self.length, self._position)
+        self.position += len(source)
+        self.length = max(self.length, self.position)
         return len(source)
 
     def truncate(self, size: int | None = None) -> int:
-        self.length = self._position if size is None else size
+        self.length = self.position if size is None else size
         return self.length
 
 
