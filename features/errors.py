@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from crisis_errors import CrisisError
 
 
@@ -31,3 +33,9 @@ class WrongModality(FeatureError):
     """A model was asked to read what it does not read."""
 
     exit_code = 2
+
+
+def one_line(error: BaseException) -> str:
+    """A library's message in one line of at most 160 characters; its kind where it says nothing."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    return textwrap.shorten(words or type(error).__name__, 160, placeholder=" ...")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from features.weights import nothing_foreign, refuse_script
+from features.foreign import nothing_foreign, refuse_script
 
 # what rebuilds a tensor from its bytes; torch resolves its storage types by itself
 _ALLOWED = {

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from features import CARDS, FeatureError, load
+from features.foreign import nothing_foreign
 from features.regions import detector
-from features.weights import load_tensor_file, nothing_foreign
+from features.weights import load_tensor_file
 from tests.features import tiny, tiny_captioners
 
 FAMILIES = ("bert", "dinov2", "blip2", "vilt", "lxmert", "blip", "git", "blip2_captions", "llava", "clip", "timm")
