@@ -10,3 +10,8 @@ class CrisisError(Exception):
     """
 
     exit_code = 1
+
+
+def in_one_line(text: str) -> str:
+    """The words of a library or a server as part of a sentence: one line, without characters that do not print."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from crisis_errors import CrisisError
+from crisis_errors import CrisisError, in_one_line
 
 
 class FeatureError(CrisisError):
@@ -37,5 +37,4 @@ class WrongModality(FeatureError):
 
 def one_line(error: BaseException) -> str:
     """A library's message in one line of at most 160 characters; its kind where it says nothing."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-    return textwrap.shorten(words or type(error).__name__, 160, placeholder=" ...")
+    return textwrap.shorten(in_one_line(str(error)) or type(error).__name__, 160, placeholder=" ...")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from crisis_errors import in_one_line
 from features.encoders.encoder import Encoder
 from features.errors import FeatureError
 from features.images import BadImage
@@ -50,8 +51,7 @@ def probe(encoder: Encoder, name: str, precision: str, default_views: Mapping[st
 
 def unusable(name: str, error: BaseException) -> FeatureError:
     """One sentence for weights that were loaded and then failed."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-    cause = textwrap.shorten(f"{type(error).__name__}: {words}", 200, placeholder=" ...")
+    cause = textwrap.shorten(f"{type(error).__name__}: {in_one_line(str(error))}", 200, placeholder=" ...")
     return FeatureError(f"The model '{name}' cannot be used with these weights, as a trial with them failed ({cause}).")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from features.device import to_numpy
-from features.errors import FeatureError
+from features.errors import FeatureError, one_line
 from features.regions.region import Found
 from features.weights import file_digest, load_tensor_file
 
@@ -40,10 +39,9 @@ def load(name: str, device: str) -> Detector:
     try:
         model = read()
     except Exception as error:
-        cause = textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
         raise FeatureError(
-            f"The detector '{name}' could not be loaded ({cause}); name another one, or ARCHITECTURE/FILE for a local "
-            "state dict, with --set regions=torchvision:..."
+            f"The detector '{name}' could not be loaded ({one_line(error)}); name another one, or ARCHITECTURE/FILE "
+            "for a local state dict, with --set regions=torchvision:..."
         ) from error
     identity = {"digest": file_digest(file)} if file else {"id": weights or "DEFAULT"}
     return Detector(model.eval().to(device), device, {"detector": architecture, **identity, "regions": COUNT})

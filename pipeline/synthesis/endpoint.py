@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from crisis_errors import in_one_line
 from pipeline.errors import UsageError
 from pipeline.web.client import Answer, Client, TooLarge, WebError
 from pipeline.web.waiting import retry_after
@@ -173,7 +174,7 @@ def _complaint(answer: Answer) -> str:
         message = found.get("message", "") if isinstance(found, dict) else found
     except (ValueError, AttributeError, RecursionError):
         return ""
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(message)).split())
+    words = in_one_line(str(message))
     return f" ({words[:160]})" if words else ""
 
 
