@@ -64,9 +64,7 @@ def check_path(pretrained: str) -> None:
 def file_digest(path: str | Path) -> str:
     """xxh3-128 (hex) over the content of one file."""
     digest = xxhash.xxh3_128()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 22):
-            digest.update(block)
+    _update(digest, Path(path))
     return digest.hexdigest()
 
 
@@ -76,16 +74,27 @@ def folder_digest(folder: str | Path) -> str:
     Files that cannot change a vector (documentation, hidden files) are left out.
     """
     digest = xxhash.xxh3_128()
-    root = Path(folder)
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        relative = path.relative_to(root)
-        if path.suffix.lower() == ".md" or any(part.startswith((".", "__pycache__")) for part in relative.parts):
-            continue
-        digest.update(relative.as_posix().encode() + b"\0")
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
+    for path in _files(folder):
+        if path.suffix.lower() != ".md":
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            _update(digest, path)
     return digest.hexdigest()
+
+
+def _update(digest: Any, path: Path) -> None:
+    """Take the content of a file into a digest."""
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            digest.update(block)
+
+
+def _files(folder: str | Path) -> Iterator[Path]:
+    """The files of a folder and of those in it, in their order, hidden ones and compiled code left out."""
+    root = Path(folder)
+    for path in sorted(root.rglob("*")):
+        hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
+        if path.is_file() and not hidden:
+            yield path
 
 
 def describe(pretrained: str, revision: str | None, repository: str | None = None) -> dict[str, Any]:
@@ -167,14 +176,8 @@ _BEFORE: dict[str, Any] = {}
 
 
 def _state_of(folder: str | Path) -> list[tuple[str, int, int, int]]:
-    root = Path(folder)
-    found = []
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        if any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts):
-            continue
-        stat = path.stat()
-        found.append((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino))
-    return found
+    found = [(str(path), path.stat()) for path in _files(folder)]
+    return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in found]
 
 
 def part_of(kind: Any, pretrained: str, revision: str | None = None, **more: Any) -> Any:
