@@ -9,19 +9,19 @@ import numpy as np
 
 from features.card import Card
 from features.device import to_numpy, torch_dtype
-from features.encoders.encoder import Encoder
 from features.encoders.text_layout import padding_id, table_rows
 from features.encoders.tokenizer import TextTokenizer, Tokens, limit_of
 from features.encoders.tokens import masked_mean, padded, tensors
+from features.encoders.worded import WordedEncoder
 from features.errors import FeatureError
-from features.text import Text, TextRead
+from features.text import Text
 from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 WEIGHTS, REVISION = "Salesforce/blip2-opt-2.7b-coco", "b73fb748045e06eb59d3cd69f1a35a182c19256b"
 MAX_TOKENS = 128
 
 
-def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> Encoder:
+def load(*, pretrained: str, revision: str | None, device: str, precision: str) -> _Blip2:
     """A `RetrievalEncoder` for checkpoints saved as `Blip2ForImageTextRetrieval`, else a `LanguageEncoder`."""
     import transformers
 
@@ -67,7 +67,7 @@ CARD = Card(
 )
 
 
-class _Blip2(Encoder):
+class _Blip2(WordedEncoder):
     """What both kinds share: the vision tower, and the Q-Former whose queries read it."""
 
     modalities = ("image", "text", "joint")
@@ -113,15 +113,6 @@ class _Blip2(Encoder):
             encoder_hidden_states=patches,
             encoder_attention_mask=seen,
         ).last_hidden_state
-
-    def tokenize(self, texts: Sequence[Text]) -> list[Tokens]:
-        return self._tokenizer(texts)
-
-    def text_length(self, tokens: Tokens) -> int:
-        return tokens.length
-
-    def text_read(self, tokens: Tokens) -> TextRead:
-        return tokens.read
 
     def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         return self.encode_tokens(self.tokenize(texts))

@@ -9,14 +9,14 @@ import numpy as np
 
 from features.card import Card
 from features.device import to_numpy, torch_dtype
-from features.encoders.encoder import Encoder
 from features.encoders.text_layout import padding_id, table_rows
-from features.encoders.tokenizer import TextTokenizer, Tokens, limit_of
+from features.encoders.tokenizer import TextTokenizer, limit_of
 from features.encoders.tokens import masked_mean, padded, tensors
+from features.encoders.worded import WordedEncoder
 from features.errors import FeatureError
 from features.regions.load import REGIONS, load_regions
 from features.regions.region import Regions, pack, unpack
-from features.text import Text, TextRead
+from features.text import Text
 from features.weights import check_tensors, describe, loading, matching, model_of, part_of, quiet_transformers
 
 
@@ -63,7 +63,7 @@ CARD = Card(
 )
 
 
-class LxmertEncoder(Encoder):
+class LxmertEncoder(WordedEncoder):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together; `joint/language` and `joint/vision`
     [D]: the mean over the words' and over the regions' last hidden states, each of which has seen the other side.
     A second segment follows the first after a space.
@@ -85,12 +85,6 @@ class LxmertEncoder(Encoder):
     def prepare(self, image: Any) -> np.ndarray:
         """[regions, F + 5] float32, packed; raises `BadImage` for a photo without regions."""
         return pack(self._regions.find(image), self._regions.count)
-
-    def tokenize(self, texts: Sequence[Text]) -> list[Tokens]:
-        return self._tokenizer(texts)
-
-    def text_read(self, tokens: Tokens) -> TextRead:
-        return tokens.read
 
     def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         import torch

@@ -10,7 +10,6 @@ import numpy as np
 from crisis_registry import Parameter, anything
 from features.card import Card
 from features.device import place, to_numpy, torch_dtype
-from features.encoders.encoder import Encoder
 from features.encoders.packed import input_names
 from features.encoders.sentence import SentenceSettings, settings_of
 from features.encoders.text_layout import (
@@ -24,8 +23,9 @@ from features.encoders.text_layout import (
 )
 from features.encoders.tokenizer import TextTokenizer, Tokens, limit_of
 from features.encoders.tokens import TEXT_TOKENS, TOKENS, masked_mean, padded, tensors, token_shapes, token_views
+from features.encoders.worded import WordedEncoder
 from features.errors import FeatureError
-from features.text import Text, TextRead
+from features.text import Text
 from features.weights import describe, loading, model_of, part_of, quiet_transformers
 
 MAX_TOKENS = 512
@@ -99,7 +99,7 @@ CARD = Card(
 )
 
 
-class TextEncoder(Encoder):
+class TextEncoder(WordedEncoder):
     """`text/mean` [D]: the mean of the last hidden states over all tokens that are not padding, marks among them;
     `text/cls` [D], of models that read both ways and whose tokenizer puts a class token in front (XLNet: behind): the
     last hidden state there; `text/last` [D], of causal models: that of the last token, which has seen the whole text;
@@ -191,15 +191,6 @@ class TextEncoder(Encoder):
         alone, together = self._encode([short]), self._encode([short, long])
         limit = _SAME.get(precision, 3e-2)
         return all(_share(together[name][0], values[0]) <= limit for name, values in alone.items())
-
-    def tokenize(self, texts: Sequence[Text]) -> list[Tokens]:
-        return self._tokenizer(texts)
-
-    def text_length(self, tokens: Tokens) -> int:
-        return tokens.length
-
-    def text_read(self, tokens: Tokens) -> TextRead:
-        return tokens.read
 
     def encode_texts(self, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         return self.encode_tokens(self.tokenize(texts))

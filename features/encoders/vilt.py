@@ -9,11 +9,11 @@ import numpy as np
 
 from features.card import Card
 from features.device import to_numpy, torch_dtype
-from features.encoders.encoder import Encoder
 from features.encoders.text_layout import padding_id, table_rows
-from features.encoders.tokenizer import TextTokenizer, Tokens, limit_of
+from features.encoders.tokenizer import TextTokenizer, limit_of
 from features.encoders.tokens import padded, tensors
-from features.text import Text, TextRead
+from features.encoders.worded import WordedEncoder
+from features.text import Text
 from features.weights import check_tensors, describe, loading, matching, model_of, part_of, quiet_transformers
 
 
@@ -49,7 +49,7 @@ CARD = Card(
 )
 
 
-class ViltEncoder(Encoder):
+class ViltEncoder(WordedEncoder):
     """`joint/pooled` [D]: the model's pooled answer to photo and text together. Photos keep their proportions; texts
     are cut at the model's limit (40 tokens for the published weights); a second segment follows the first after a
     space.
@@ -83,12 +83,6 @@ class ViltEncoder(Encoder):
         flat[:2] = pixels.shape[1:]
         flat[2 : 2 + pixels.size] = pixels.ravel()
         return flat
-
-    def tokenize(self, texts: Sequence[Text]) -> list[Tokens]:
-        return self._tokenizer(texts)
-
-    def text_read(self, tokens: Tokens) -> TextRead:
-        return tokens.read
 
     def encode_pairs(self, batch: np.ndarray, texts: Sequence[Text]) -> dict[str, np.ndarray]:
         # photos of one shape go together: no patch is padding, so nothing depends on the company
