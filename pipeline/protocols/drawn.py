@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from crisis_registry import did_you_mean
+from pipeline.datasets.dataset import PARTS
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
 from pipeline.protocols.protocol import Fold, Protocol
@@ -22,7 +23,7 @@ def by_column(posts: Posts, protocol: Protocol, split_seed: int | None) -> Proto
     """The table's own split column; a missing dev part is drawn from train by group, per seed or by `split_seed`."""
     said = [_SPLIT_WORDS.get(value.strip().lower(), "") for value in posts.splits]
     labelled = protocol.labels >= 0
-    part = {s: np.flatnonzero(np.array([one == s for one in said]) & labelled) for s in ("train", "dev", "test")}
+    part = {s: np.flatnonzero(np.array([one == s for one in said]) & labelled) for s in PARTS}
     for name in ("train", "test"):
         if not len(part[name]):
             raise UsageError(f"The split column marks no labelled row as '{name}' (train, dev or val, test).")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cache import files
+from pipeline.datasets.dataset import PARTS
 from pipeline.datasets.frames import read_table
 from pipeline.datasets.posts import Posts
 from pipeline.errors import DataError, UsageError
@@ -48,7 +49,7 @@ def write_split(path: Path, posts: Posts, fold: Fold) -> None:
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow([ID, PART])
-    for part in ("train", "dev", "test"):
+    for part in PARTS:
         writer.writerows([posts.ids[row], part] for row in getattr(fold, part).tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_whole(path, table.getvalue().encode())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.datasets.dataset import PARTS
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError
 from pipeline.runs.fuse import fuse_runs
@@ -129,7 +130,7 @@ class _Filling:
     def _counted(self, panel: Panel, row: Row, asked: Asked) -> Cell:
         """The posts of each part; where each seed draws its own, those of the first."""
         fold = protocol_of(self.training.posts, asked).folds(self.training.wishes.seeds[0])[0]
-        sizes = {part: len(getattr(fold, part)) for part in ("train", "dev", "test")}
+        sizes = {part: len(getattr(fold, part)) for part in PARTS}
         sizes["total"] = sum(sizes.values())
         return Cell(panel, row, [Figure(float(sizes[measure.part])) for measure in self.table.measures])
 
