@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audit.leaks import Leak, leak, leaks_of
+from pipeline.audit.leaks import Leak, leaks_between, leaks_of
 from pipeline.audit.likeness import CONTENT, Likenesses
 from pipeline.audit.shortcuts import Shortcut, shortcuts_of
+from pipeline.datasets.dataset import PARTS
 from pipeline.datasets.posts import Posts
-from pipeline.protocols.protocol import Protocol
+from pipeline.protocols.protocol import Fold, Protocol
 
-PARTS = ("train", "dev", "test")
 _SHOWN = 3
 
 
@@ -70,7 +70,7 @@ def audit(posts: Posts, protocol: Protocol, keys: Likenesses, others: Sequence[P
             found for kind in CONTENT if kind in keys if (found := _conflict(posts, protocol, kind, keys[kind]))
         ],
         shortcuts=[found for fold in folds for found in shortcuts_of(posts, protocol, fold)],
-        across=list(_across(posts, protocol, others, keys, seed)),
+        across=[found for other in others for found in _across(posts, folds, other, keys, seed)],
     )
 
 
@@ -107,13 +107,8 @@ def _conflict(posts: Posts, protocol: Protocol, kind: str, values: Sequence[str]
     return Conflict(kind, len(at_odds), sum(map(len, at_odds)), examples)
 
 
-def _across(
-    posts: Posts, protocol: Protocol, others: Sequence[Protocol], keys: Likenesses, seed: int
-) -> Iterator[Leak]:
-    """Posts that this task tests and another trains on."""
-    for other in others:
-        for fold, theirs in zip(protocol.folds(seed), other.folds(seed), strict=False):
-            for kind, values in {"post": posts.ids, **keys}.items():
-                found = leak(posts, kind, values, (theirs.train, fold.test))
-                if found is not None:
-                    yield Leak(kind, fold.name, f"train of {other.task.name}", "test", *found)
+def _across(posts: Posts, folds: Sequence[Fold], other: Protocol, keys: Likenesses, seed: int) -> Iterator[Leak]:
+    """Posts that these folds test and the `other` task trains on."""
+    for fold, theirs in zip(folds, other.folds(seed), strict=False):
+        train_of_other = (f"train of {other.task.name}", theirs.train)
+        yield from leaks_between(posts, fold.name, [(train_of_other, ("test", fold.test))], keys)

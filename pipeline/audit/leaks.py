@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.audit.likeness import Likenesses
+from pipeline.datasets.dataset import PARTS
 from pipeline.datasets.posts import Posts
 from pipeline.protocols.protocol import Fold
 
-SIDES = (("train", "test"), ("train", "dev"), ("dev", "test"))
+Side = tuple[str, np.ndarray]
+"""The name of a part and its rows."""
+
+_PAIRS = (("train", "test"), ("train", "dev"), ("dev", "test"))
 _SHOWN = 3
 
 
@@ -35,28 +39,20 @@ class Leak:
 
 def leaks_of(posts: Posts, fold: Fold, keys: Likenesses) -> Iterator[Leak]:
     """What leaks between the parts of a fold; a post that stands in two parts is of the kind "post"."""
-    kinds = {"post": posts.ids, **keys}
-    for kind, values in kinds.items():
-        for first, second in SIDES:
-            found = leak(posts, kind, values, (getattr(fold, first), getattr(fold, second)))
-            if found is not None:
-                yield Leak(kind, fold.name, first, second, *found)
+    sides = {part: (part, getattr(fold, part)) for part in PARTS}
+    return leaks_between(posts, fold.name, [(sides[first], sides[second]) for first, second in _PAIRS], keys)
 
 
-Found = tuple[int, int, float, Sequence[tuple[str, str]]]
-
-
-def leak(posts: Posts, kind: str, values: Sequence[str], sides: tuple[np.ndarray, np.ndarray]) -> Found | None:
-    """(shared, posts, share, examples) of rows that have equal `values` on both `sides`; None where there are none."""
-    of_first: dict[str, int] = {}
-    for row in sides[0].tolist():
-        if values[row]:
-            of_first.setdefault(values[row], row)
-    alike = [row for row in sides[1].tolist() if values[row] in of_first]
-    if not alike:
-        return None
-    examples = [(posts.ids[of_first[values[row]]], posts.ids[row]) for row in alike[:_SHOWN]]
-    return len({values[row] for row in alike}), len(alike), len(alike) / len(sides[1]), examples
+def leaks_between(posts: Posts, fold: str, pairs: Sequence[tuple[Side, Side]], keys: Likenesses) -> Iterator[Leak]:
+    """What leaks between two sides, each a name and its rows, pair by pair within each kind."""
+    for kind, values in {"post": posts.ids, **keys}.items():
+        for (first, trained), (second, asked) in pairs:
+            first_row = {values[row]: row for row in reversed(trained.tolist()) if values[row]}
+            alike = [row for row in asked.tolist() if values[row] in first_row]
+            if alike:
+                examples = [(posts.ids[first_row[values[row]]], posts.ids[row]) for row in alike[:_SHOWN]]
+                shared = len({values[row] for row in alike})
+                yield Leak(kind, fold, first, second, shared, len(alike), len(alike) / len(asked), examples)
 
 
 def without_leaks(fold: Fold, keys: Likenesses) -> Fold:

@@ -9,14 +9,6 @@ from pipeline.audit.near import near_photos
 from pipeline.datasets.photos import by_content
 from pipeline.datasets.posts import Posts
 
-KINDS: Mapping[str, str] = {
-    "group": "posts of one group (tweet)",
-    "text": "equal texts, links, handles, retweet headers, case and punctuation aside",
-    "photo": "equal photos, byte for byte",
-    "near photo": "photos that look the same: scaled, compressed or brightened anew",
-}
-"""The kinds of likeness, and what each is."""
-
 CONTENT = ("text", "photo", "near photo")
 """The kinds that lie in what a post holds, and not in what its dataset says of it."""
 
@@ -25,7 +17,9 @@ Likenesses = Mapping[str, Sequence[str]]
 
 
 def likenesses(posts: Posts, *, near: bool = True) -> Likenesses:
-    """The keys of all posts for each of `KINDS`; without `near` (which decodes every photo) those of the first three.
+    """The keys of all posts for each kind of likeness: "group", posts of one group (tweet); "text", equal texts, links,
+    handles, retweet headers, case and punctuation aside; "photo", equal photos, byte for byte; and, only with `near`
+    (which decodes every photo), "near photo", photos that look the same: scaled, compressed or brightened anew.
 
     Photos that are not there, or cannot be read, are like no other.
     """
