@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.datasets.photos import coarse_signs, small_grey
 from pipeline.datasets.posts import Posts
 from pipeline.log import is_quiet
 
@@ -53,18 +54,11 @@ def near_photos(posts: Posts, photos: Sequence[str]) -> list[str]:
 
 
 def perceptual_hash(image: Image.Image) -> np.ndarray | None:
-    """The signs, bool [256], of a photo's lowest frequencies: cosine transform of 64 x 64 grey values, each of its
-    first 16 x 16 coefficients above their median or not (Zauner 2010, 3.2.1, with more of them). None for a photo that
-    is one flat colour.
+    """The signs, bool [256], of a photo's lowest 16 x 16 frequencies (`coarse_signs`) at 64 x 64 pixels. None for a
+    photo that is one flat colour.
     """
-    from PIL import Image as images
-    from scipy.fft import dctn
-
-    grey = np.asarray(image.convert("L").resize((SIDE, SIDE), images.Resampling.BOX), dtype=np.float32)
-    if grey.std() < FLAT:
-        return None
-    low = dctn(grey, norm="ortho")[:FREQUENCIES, :FREQUENCIES].ravel()
-    return np.asarray(low > np.median(low[1:]))
+    grey = small_grey(image, SIDE)
+    return None if grey.std() < FLAT else coarse_signs(grey, FREQUENCIES)
 
 
 def _hashes(files: Sequence[str | None]) -> Iterator[np.ndarray | None]:

@@ -1,4 +1,4 @@
-"""Photos that are the same whatever their paths: a photo that was uploaded twice must not be trained on and tested."""
+"""Photos that are the same whatever their paths, or look it: one uploaded twice must not be trained on and tested."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.datasets.posts import Posts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 _BLOCK = 1 << 20
 
@@ -50,3 +55,24 @@ def _digest(file: str) -> bytes | None:
     except OSError:
         return None
     return digest.digest()
+
+
+def coarse_signs(grey: np.ndarray, kept: int) -> np.ndarray:
+    """bool [kept * kept], the coarse structure of a photo: of the cosine transform of its grey values [side, side] the
+    lowest kept x kept coefficients, each above their median or not (pHash, Zauner 2010, 3.2.1). Scaling, recompression
+    and brightness change few of them.
+    """
+    import numpy as np
+    from scipy.fft import dctn
+
+    low = dctn(grey, norm="ortho")[:kept, :kept].ravel()
+    # the first one is the mean brightness, which says nothing about structure
+    return np.asarray(low > np.median(low[1:]))
+
+
+def small_grey(image: Image.Image, side: int) -> np.ndarray:
+    """float64 [side, side], the grey values of a photo, each the mean of what it covers."""
+    import numpy as np
+    from PIL import Image as images
+
+    return np.asarray(image.convert("L").resize((side, side), images.Resampling.BOX), dtype=np.float64)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.fft
 import xxhash
 from PIL import Image
+
+from pipeline.datasets.photos import coarse_signs, small_grey
 
 SHINGLE = 5
 TEXT_LIMIT = 0.6
@@ -83,13 +84,8 @@ class Texts:
 
 
 def photo_hash(image: Image.Image) -> np.uint64:
-    """64 bits of a photo's coarse structure (pHash): the signs, about their median, of the 8 x 8 lowest frequencies of
-    the cosine transform of a 32 x 32 grey version. Scaling and recompression change few bits.
-    """
-    grey = np.asarray(image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX), dtype=np.float64)
-    low = scipy.fft.dctn(grey, norm="ortho")[:HASH_KEEP, :HASH_KEEP].ravel()
-    # the first one is the mean brightness, which says nothing about structure
-    bits = low > np.median(low[1:])
+    """The signs of a photo's lowest 8 x 8 frequencies (`coarse_signs`) at 32 x 32 pixels, as 64 bits."""
+    bits = coarse_signs(small_grey(image, HASH_SIDE), HASH_KEEP)
     return np.uint64(np.packbits(bits).view(">u8")[0])
 
 
