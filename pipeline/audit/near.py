@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.datasets.grouping import first_linked
 from pipeline.datasets.photos import coarse_signs, small_grey
 from pipeline.datasets.posts import Posts
 from pipeline.log import is_quiet
@@ -37,19 +38,13 @@ def near_photos(posts: Posts, photos: Sequence[str]) -> list[str]:
     `photos` has for each post the path of its photo, one for all that are equal byte for byte (`by_content`). Clusters
     are the connected components of pairs whose hashes differ in at most `NEAR` bits.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     paths = list(dict.fromkeys(filter(None, photos)))
     files = [posts.image_file(path) for path in paths]
     known = [(path, found) for path, found in zip(paths, _hashes(files), strict=True) if found is not None]
     if not known:
         return [""] * len(photos)
-    pairs = np.array(list(_pairs(np.stack([found for _, found in known]))), dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(known), len(known)))
-    component = connected_components(graph, directed=False)[1]
-    first: dict[int, str] = {}
-    key = {path: first.setdefault(int(one), path) for (path, _), one in zip(known, component, strict=True)}
+    first = first_linked(_pairs(np.stack([found for _, found in known])), len(known))
+    key = {path: known[one][0] for (path, _), one in zip(known, first, strict=True)}
     return [key.get(photo, "") for photo in photos]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.datasets.photos import by_content
@@ -31,10 +31,6 @@ def grouped(posts: Posts, rows: Sequence[str]) -> Posts:
 
 def _shared_groups(**shared: Sequence[str]) -> list[str]:
     """Connected components of posts with an equal value in any of these, unless it is ""; named by their first row."""
-    import numpy as np
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     count = len(next(iter(shared.values())))
     node: dict[tuple[str, str], int] = {}
     ends: list[tuple[int, int]] = []
@@ -42,12 +38,20 @@ def _shared_groups(**shared: Sequence[str]) -> list[str]:
         for kind, key in zip(shared, keys, strict=True):
             if key:
                 ends.append((row, node.setdefault((kind, key), count + len(node))))
-    size = count + len(node)
-    links = np.array(ends, dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(links), dtype=np.int8), (links[:, 0], links[:, 1])), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][:count]
+    return [f"group-{first + 1}" for first in first_linked(ends, count + len(node))[:count]]
+
+
+def first_linked(links: Iterable[tuple[int, int]], count: int) -> list[int]:
+    """For each of `count` nodes the first one of its connected component."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ends = np.array(list(links), dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    component = connected_components(graph, directed=False)[1].tolist()
     first: dict[int, int] = {}
-    return [f"group-{first.setdefault(int(c), row) + 1}" for row, c in enumerate(component)]
+    return [first.setdefault(one, node) for node, one in enumerate(component)]
 
 
 def slug(words: str) -> str:
