@@ -100,9 +100,11 @@ def _fix(posts: Posts, protocol: Protocol, keys: Likenesses, seed: int, path: Pa
 
 
 def print_audit(found: Audit) -> None:
+    from pipeline.protocols.protocol import when_held_out
+
     o.print_line(f"task {found.task}, setting {found.setting}, split {found.split}: {found.posts:,} labelled posts")
     for fold, classes in found.support.items():
-        o.print_line(f"\nposts by class{_held_out(fold)}")
+        o.print_line(f"\nposts by class{when_held_out(fold)}")
         parts = next(iter(classes.values()))
         o.print_table(
             ["class", *parts], [[name, *(f"{n:,}" for n in counts.values())] for name, counts in classes.items()]
@@ -124,17 +126,23 @@ def print_audit(found: Audit) -> None:
     if found.shortcuts:
         o.print_line("\nwhat a column alone tells on test (* above the majority by more than three standard errors)")
         rows = [
-            [one.column + _held_out(one.fold), f"{one.accuracy:.1%}{'*' if one.tells else ''}", f"{one.majority:.1%}"]
+            [
+                one.column + when_held_out(one.fold),
+                f"{one.accuracy:.1%}{'*' if one.tells else ''}",
+                f"{one.majority:.1%}",
+            ]
             for one in found.shortcuts
         ]
         o.print_table(["column", "accuracy", "majority"], rows)
 
 
 def _print_leaks(leaks: Sequence[Leak], otherwise: str) -> None:
+    from pipeline.protocols.protocol import when_held_out
+
     rows = [
         [
             one.kind,
-            f"{one.first} and {one.second}{_held_out(one.fold)}",
+            f"{one.first} and {one.second}{when_held_out(one.fold)}",
             f"{one.shared:,}",
             f"{one.posts:,}",
             f"{one.share:.1%}",
@@ -146,7 +154,3 @@ def _print_leaks(leaks: Sequence[Leak], otherwise: str) -> None:
         o.print_table(["alike in", "between", "distinct", "posts", "of the part", "for example"], rows)
     else:
         o.print_line(otherwise)
-
-
-def _held_out(fold: str) -> str:
-    return f" when '{fold}' is held out" if fold else ""

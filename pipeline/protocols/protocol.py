@@ -20,6 +20,11 @@ class Fold:
     test: np.ndarray
 
 
+def when_held_out(fold: str) -> str:
+    """The name of a fold as the end of a clause, "" for the only one."""
+    return f" when '{fold}' is held out" if fold else ""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """One task under one way of splitting: class index per post (-1: takes no part) and the folds of a seed.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.protocols.protocol import Fold, Protocol
+from pipeline.protocols.protocol import Fold, Protocol, when_held_out
 
 Keys = Mapping[str, np.ndarray]
 """What posts may share, in words ("photo"), and per post a whole number: equal ones share it, -1 shares nothing."""
@@ -26,7 +26,7 @@ def remarks(protocol: Protocol, folds: Mapping[int, Sequence[Fold]], groups: np.
 
 def _of(protocol: Protocol, name: str, folds: Sequence[Fold], groups: np.ndarray, content: Keys) -> Iterator[str]:
     """Of the folds of one name, one for each seed."""
-    when = f" when '{name}' is held out" if name else ""
+    when = when_held_out(name)
     for part in HELD_OUT:
         parts = [(fold.train, getattr(fold, part)) for fold in folds]
         counts = [len(np.unique(groups[asked][_shared(groups, train, asked)])) for train, asked in parts]

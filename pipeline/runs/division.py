@@ -16,6 +16,7 @@ from classifiers.params import training_dict
 from classifiers.shared import FileRows
 from pipeline.errors import CrisisError
 from pipeline.protocols.choose import Fold, Protocol
+from pipeline.protocols.protocol import when_held_out
 from pipeline.protocols.remarks import remarks
 from pipeline.runs.balance import discordant_rows
 from pipeline.runs.config import RunConfig, asked_config
@@ -149,7 +150,7 @@ class _Untrainable(Exception):
 def _fit(material: Material, protocol: Protocol, seed: int, fold: Fold) -> Fit:
     rows = _usable(fold, material)
     labels = protocol.labels[material.rows]
-    where = f" when '{fold.name}' is held out" if fold.name else ""
+    where = when_held_out(fold.name)
     trained = np.unique(labels[rows["train"]])
     if len(trained) < 2:
         raise _Untrainable(f"all train posts of seed {seed} are '{protocol.task.classes[trained[0]]}'{where}")
