@@ -169,10 +169,12 @@ def drop(
 
 def _again(file: Path, provenance: Mapping[str, Any]) -> str | None:
     """The command that adds what a file lacks, as far as its provenance says."""
+    from pipeline.inputs.commands import extract_command
+
     flags, dataset = provenance.get("flags"), provenance.get("dataset_flags")
     if not isinstance(flags, list) or not isinstance(dataset, str):
         return None
-    return f"crisis extract {shlex.join(map(str, flags))} {dataset} --cache {shlex.quote(str(file.parent.parent))}"
+    return extract_command(shlex.join(map(str, flags)), dataset, file.parent.parent)
 
 
 def _report(file: Path, report: Report) -> dict[str, object]:

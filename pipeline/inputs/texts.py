@@ -12,6 +12,7 @@ from cache import FeatureFile, Status
 from features import card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
+from pipeline.inputs.commands import extract_command
 
 FORMS = "tweet, caption:NAME, tweet+caption:NAME, knowledge or tweet+knowledge"
 
@@ -61,7 +62,7 @@ def text_source(posts: Posts, spec: str, cache: Path) -> TextSource:
 def _captions(posts: Posts, name: str, tweets: Sequence[str] | None, cache: Path) -> TextSource:
     """The captions that `crisis extract --model NAME` wrote."""
     model, _, mark = name.partition("@")
-    command = f"crisis extract --model {model} {posts.flags} --cache {cache}"
+    command = extract_command(f"--model {model}", posts.flags, cache)
     if ":" in model:
         model = card(model).name
     files = sorted((cache / posts.name).glob(f"{model}@{mark[:8]}*.h5"))

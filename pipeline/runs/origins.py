@@ -15,6 +15,7 @@ from typing import Any
 from cache import FeatureFile
 from classifiers import FittedHead
 from pipeline.errors import DataError
+from pipeline.inputs.commands import extract_command
 from pipeline.runs.sources import Source
 
 
@@ -56,7 +57,7 @@ class Origin:
 
     def command(self, dataset: str, cache: Path) -> str:
         """What makes these vectors of the posts that the flags `dataset` name."""
-        return f"crisis extract {shlex.join(self.flags)} {dataset} --cache {cache}"
+        return extract_command(shlex.join(self.flags), dataset, cache)
 
 
 def check_origins(head: FittedHead, given: Mapping[str, Origin], dataset: str, cache: Path) -> None:

@@ -11,6 +11,7 @@ from cache import FeatureFile
 from classifiers import head_card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
+from pipeline.inputs.commands import extract_command
 from pipeline.log import say
 from pipeline.runs.model_spec import ModelSpec, cached_cards, card_of
 
@@ -153,7 +154,7 @@ def _find(posts: Posts, cache: Path, modality: str, spec: str) -> Source:
         raise UsageError(f"The model '{model}' has no {reads} features (it reads {' and '.join(declared.modalities)}).")
     files = sorted((cache / posts.name).glob(f"{model}@{mark}*.h5"))
     unsealed = sorted((cache / posts.name).glob(f"{model}@{mark}*.h5.parts"))
-    command = f"crisis extract --model {declared.spec} {posts.flags} --cache {cache}"
+    command = extract_command(f"--model {declared.spec}", posts.flags, cache)
     if modality == "caption" or len(files) > 1:
         files, command = _of_kind(files, modality, command)
     if not files and unsealed:
@@ -209,6 +210,6 @@ def default_models(posts: Posts, cache: Path, modalities: Sequence[str]) -> dict
             first = "classic" if posts.name == "sample" else "clip"
             raise UsageError(
                 f"There are no {modality} features of '{posts.name}' in {cache}; run: "
-                f"crisis extract --model {first} {posts.flags} --cache {cache}"
+                + extract_command(f"--model {first}", posts.flags, cache)
             )
     return {modality: str(model) for modality, model in chosen.items()}

@@ -14,6 +14,7 @@ from classifiers.metrics import majority_label
 from classifiers.zero_shot import class_vectors, zero_shot
 from pipeline.datasets.posts import Posts
 from pipeline.errors import CrisisError, UsageError
+from pipeline.inputs.commands import extract_command
 from pipeline.protocols.choose import Protocol
 from pipeline.runs.class_prompts import prompt_posts
 from pipeline.runs.config import RunConfig, asked_config
@@ -109,8 +110,8 @@ def _prompt_source(written: Posts, cache: Path, posts_source: Source) -> Source:
             return Source("text", model, default_view(path, "text", declared.default_views["text"]), path)
     raise UsageError(
         f"There are no prompts of '{written.name}' in {cache} that the model of {posts_source.path.name} encoded; run, "
-        f"with the --pretrained and --precision of that file: crisis extract --model {model} {written.flags} "
-        f"--cache {cache}"
+        "with the --pretrained and --precision of that file: "
+        + extract_command(f"--model {model}", written.flags, cache)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from cache import CacheError, FeatureFile
 from features import card
 from pipeline.datasets.posts import Posts
 from pipeline.errors import UsageError
+from pipeline.inputs.commands import extract_command
 from pipeline.runs.model_spec import ModelSpec, card_of
 from pipeline.runs.sources import Source, default_view
 
@@ -125,7 +125,6 @@ def _likeness(file: FeatureFile, encoder: Encoder) -> tuple[bool, bool]:
 
 def _commands(posts: Posts, cache: Path, encoder: Encoder, model: str, reads: str) -> Iterator[str]:
     """The captions that `encoder` reads, if they are not there, and then the encoder."""
-    behind = f"{posts.flags} --cache {shlex.quote(str(cache))}"
     text = encoder.text
     _, _, captioner = text.partition("caption:")
     if reads == "text" and captioner:
@@ -134,7 +133,7 @@ def _commands(posts: Posts, cache: Path, encoder: Encoder, model: str, reads: st
         if not marks:
             # who publishes these weights is said on the captioner's page
             weights = "" if card(captioner).pretrained else f" --pretrained {encoder.captions.upper()}CHECKPOINT"
-            yield f"crisis extract --model {captioner}{weights} {behind}"
+            yield extract_command(f"--model {captioner}{weights}", posts.flags, cache)
     said = [f"--model {model}"]
     if encoder.pretrained not in (None, "*"):
         said.append(f"--pretrained {encoder.pretrained}")
@@ -144,7 +143,7 @@ def _commands(posts: Posts, cache: Path, encoder: Encoder, model: str, reads: st
         if "knowledge" in text and not posts.knowledge:
             said.append("--knowledge FILE")
     said += [f"--set {option}" for option in encoder.options]
-    yield f"crisis extract {' '.join(said)} {behind}"
+    yield extract_command(" ".join(said), posts.flags, cache)
 
 
 def _captioned(posts: Posts, cache: Path, captioner: str, weights: str) -> list[str]:

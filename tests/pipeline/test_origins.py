@@ -86,6 +86,7 @@ def test_loaded_views_say_how_they_are_made_again(tmp_path: Path) -> None:
     command = origin.command(posts.flags, Path("c"))
     assert command.startswith("crisis extract --model classic --precision fp16 ")
     assert command.endswith(f" {posts.flags} --cache c")
+    assert origin.command(posts.flags, Path("my cache")).endswith(" --cache 'my cache'")
     assert (origin.model, origin.modality, origin.label) == ("classic", "text", sources[0].label)
     assert Origin.from_json(json.loads(json.dumps(origin.to_json()))) == origin
     with pytest.raises(DataError, match="does not say"):
